@@ -1,0 +1,1 @@
+//! One file a command: what it does, from parsed options to an [`Exit`](super::exit::Exit).

@@ -1,0 +1,200 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// make for machine-learning training: runs what is stale, restores the rest.
+#[derive(Debug, Parser)]
+#[command(name = "amlrun", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do; without it: run what is stale.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The run.
+    #[command(flatten)]
+    pub run: RunOptions,
+}
+
+/// Which project, and how to speak; understood by every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Look for the Amlfile in DIR (and above it)
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// Use this Amlfile
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub file: Option<PathBuf>,
+    /// Data as JSON on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say less: only failures and the last line
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more: every reason, every line
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"], global = true)]
+    pub color: String,
+}
+
+/// What shapes a plan.
+#[derive(Debug, Clone, Args)]
+pub struct PlanOptions {
+    /// Names, cells (`train[alpha=0.1]`), globs (`train*`) or output paths; all experiments without any
+    #[arg(value_name = "GOAL")]
+    pub goals: Vec<String>,
+    /// Set a parameter
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Use this target for every job
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
+}
+
+/// `amlrun [GOAL…]`.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// Which project.
+    #[command(flatten)]
+    pub common: Common,
+    /// Which jobs.
+    #[command(flatten)]
+    pub plan: PlanOptions,
+    /// Say what would run, write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Run so many jobs at once [default: the number of processors]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<u32>,
+    /// Go on with what does not depend on a failure
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Run the goals even where they are fresh
+    #[arg(short = 'B', long)]
+    pub force: bool,
+    /// Run again whenever a source or an input changes
+    #[arg(long)]
+    pub watch: bool,
+    /// Return after the submission (remote targets)
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented Amlfile after looking at the folder
+    Init {
+        /// Overwrite nothing, print to stdout
+        #[arg(long)]
+        print: bool,
+    },
+    /// Show every job's state: fresh or stale, and why
+    Status {
+        /// Which jobs.
+        #[command(flatten)]
+        plan: PlanOptions,
+        /// Exit with 5 where something is stale
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Explain why a job is stale, or fresh
+    Why {
+        /// Which jobs.
+        #[command(flatten)]
+        plan: PlanOptions,
+    },
+    /// Draw the graph of jobs
+    Graph {
+        /// Which jobs.
+        #[command(flatten)]
+        plan: PlanOptions,
+        /// How
+        #[arg(long, value_name = "FORMAT", default_value = "tree", value_parser = ["tree", "dot", "mermaid", "json"])]
+        format: String,
+    },
+    /// Show, compare and restore runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Resolve, build and show environments
+    #[command(subcommand)]
+    Env(EnvCommand),
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the JSON schema of the Amlfile
+    Schema,
+}
+
+/// `amlrun runs`.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List runs, newest first
+    List {
+        /// Only this experiment or job
+        job: Option<String>,
+        /// Only this status, as in `Completed` or `Failed`
+        #[arg(long)]
+        status: Option<String>,
+        /// At most so many
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show one run in full
+    Show {
+        /// The run: a prefix of its identity, or a job's name for its last run
+        run: String,
+    },
+    /// Print what a run wrote to stdout, stderr and logs/
+    Logs {
+        /// The run
+        run: String,
+        /// Go on as the run goes on
+        #[arg(short = 'F', long)]
+        follow: bool,
+    },
+    /// Show what differed between two runs: code, parameters, environment, inputs, metrics
+    Diff {
+        /// The one
+        a: String,
+        /// The other
+        b: String,
+    },
+    /// Put a run's outputs back into the project
+    Restore {
+        /// The run
+        run: String,
+        /// Write into this folder instead, with the run's sources and kept files
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// `amlrun env`.
+#[derive(Debug, Subcommand)]
+pub enum EnvCommand {
+    /// List the environments
+    List,
+    /// Resolve into Amlfile.lock
+    Lock {
+        /// Only these
+        names: Vec<String>,
+        /// Resolve anew, to the newest versions that the requirements allow
+        #[arg(long)]
+        upgrade: bool,
+    },
+    /// Build what is not built yet
+    Build {
+        /// Only these
+        names: Vec<String>,
+    },
+    /// Show an environment's key, facts and place
+    Show {
+        /// Which
+        name: String,
+    },
+}

@@ -1,0 +1,111 @@
+//! Content by digest, and tree nodes. A node is one folder's entries, as bytes that are stored and digested. Trees of nodes are Merkle trees: one
+//! changed file changes the nodes on its path and no other.
+
+use crate::digest::Digest;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A regular file; its digest is that of its bytes.
+    File,
+    /// The same with an exec bit of its owner.
+    Executable,
+    /// A symlink; its digest is that of its target's text.
+    Link,
+    /// A folder; its digest is that of its node.
+    Folder,
+}
+
+impl Kind {
+    /// As it stands in a node.
+    #[must_use]
+    pub fn tag(self) -> u8 {
+        match self {
+            Self::File => b'f',
+            Self::Executable => b'x',
+            Self::Link => b'l',
+            Self::Folder => b'd',
+        }
+    }
+
+    /// The kind of a tag.
+    #[must_use]
+    pub fn of_tag(tag: u8) -> Option<Self> {
+        [Self::File, Self::Executable, Self::Link, Self::Folder].into_iter().find(|k| k.tag() == tag)
+    }
+}
+
+/// One entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name: any bytes but `/` and NUL.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Its content.
+    pub digest: Digest,
+    /// Bytes: of the file, of the link's text, or of all files below a folder.
+    pub size: u64,
+}
+
+/// What is at a path: a whole tree, a file or a link, by content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// What it is.
+    pub kind: Kind,
+    /// Its content; for a folder that of its node.
+    pub digest: Digest,
+    /// Bytes in all.
+    pub size: u64,
+}
+
+impl Content {
+    /// Kind and content in one digest, as it enters a fingerprint.
+    #[must_use]
+    pub fn key(&self) -> Digest {
+        let mut digester = crate::digest::Digester::new("amlrun content");
+        digester.bytes(&[self.kind.tag()]).digest(&self.digest);
+        digester.finish()
+    }
+}
+
+/// Begins every node, so that no file's bytes are taken for one by mistake.
+const MAGIC: &[u8] = b"amlrun tree 1\n";
+
+/// The bytes of a folder's node. `entries` must be sorted by name.
+#[must_use]
+pub fn encode(entries: &[Entry]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(MAGIC.len() + entries.len() * 64);
+    bytes.extend_from_slice(MAGIC);
+    for entry in entries {
+        bytes.push(entry.kind.tag());
+        bytes.extend_from_slice(entry.digest.as_bytes());
+        bytes.extend_from_slice(&entry.size.to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(entry.name.len()).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend_from_slice(&entry.name);
+    }
+    bytes
+}
+
+/// The entries of a node's bytes; none where the bytes are not a node, or one that could do harm: a name that is empty,
+/// `.`, `..`, holds `/` or NUL, or stands out of order.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Vec<Entry>> {
+    let mut rest = bytes.strip_prefix(MAGIC)?;
+    let mut entries: Vec<Entry> = Vec::new();
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_at_checked(45)?;
+        let kind = Kind::of_tag(*head.first()?)?;
+        let digest = Digest::from_bytes(head.get(1..33)?.try_into().ok()?);
+        let size = u64::from_le_bytes(head.get(33..41)?.try_into().ok()?);
+        let length = usize::try_from(u32::from_le_bytes(head.get(41..45)?.try_into().ok()?)).ok()?;
+        let (name, after) = tail.split_at_checked(length)?;
+        let harmful = name.is_empty() || name == b"." || name == b".." || name.iter().any(|b| matches!(b, 0 | b'/'));
+        if harmful || entries.last().is_some_and(|last| last.name.as_slice() >= name) {
+            return None;
+        }
+        entries.push(Entry { name: name.to_vec(), kind, digest, size });
+        rest = after;
+    }
+    Some(entries)
+}

@@ -1,0 +1,139 @@
+//! A fault in the user's text, as data: where it is, what is wrong, and how it might be mended.
+//!
+//! Made by `amlfile`, `project` and `plan`; drawn by `console/diagnostics.rs` alone. Never an `Err`: whoever finds a
+//! fault adds it to a list and goes on, so that all faults of a file are told at once.
+
+use std::ops::Range;
+
+/// Byte offsets into the Amlfile.
+pub type Span = Range<usize>;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing runs.
+    Error,
+    /// Runs, but is likely a mistake.
+    Warning,
+}
+
+/// A place in the text, with a few words about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What is to be seen there; may be empty.
+    pub text: String,
+}
+
+/// A change that would likely mend the fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// What to do, as in `a key with a similar name exists`.
+    pub advice: String,
+    /// What to put where; without it the advice stands alone.
+    pub replace: Option<(Span, String)>,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name of the kind of fault, as in `unknown-key`.
+    pub code: &'static str,
+    /// One sentence, lower case, names in backticks, no final period.
+    pub message: String,
+    /// The place of the fault; none for a fault of no place (a goal on the command line).
+    pub primary: Option<Label>,
+    /// Other places that explain it.
+    pub context: Vec<Label>,
+    /// Likely remedies.
+    pub fixes: Vec<Fix>,
+}
+
+impl Diagnostic {
+    /// An error at a place.
+    #[must_use]
+    pub fn error(code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            primary: Some(Label { span, text: label.into() }),
+            context: Vec::new(),
+            fixes: Vec::new(),
+        }
+    }
+
+    /// A warning at a place.
+    #[must_use]
+    pub fn warning(code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, span, message, label) }
+    }
+
+    /// An error without a place in the text.
+    #[must_use]
+    pub fn bare(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            primary: None,
+            context: Vec::new(),
+            fixes: Vec::new(),
+        }
+    }
+
+    /// Adds another place.
+    #[must_use]
+    pub fn with(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.context.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Adds advice with a replacement.
+    #[must_use]
+    pub fn fix(mut self, advice: impl Into<String>, span: Span, replacement: impl Into<String>) -> Self {
+        self.fixes.push(Fix { advice: advice.into(), replace: Some((span, replacement.into())) });
+        self
+    }
+
+    /// Adds advice alone.
+    #[must_use]
+    pub fn help(mut self, advice: impl Into<String>) -> Self {
+        self.fixes.push(Fix { advice: advice.into(), replace: None });
+        self
+    }
+}
+
+/// Whether any of these keeps the work from going on.
+#[must_use]
+pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|d| d.severity == Severity::Error)
+}
+
+/// A loaded text and the name it goes by in messages.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// As shown to the user: the path as given, or relative to the current folder.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+impl Source {
+    /// The line (from 1) and the column (from 1, in characters) of a byte offset.
+    #[must_use]
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let mut at = offset.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let before = self.text.get(..at).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+        let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        (line, column)
+    }
+}

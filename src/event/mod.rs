@@ -1,0 +1,185 @@
+//! What happened, as one flat vocabulary for the console, JSON lines and whoever listens later.
+//!
+//! The engine tells events, in order, from its own thread; listeners may not reach back into it. A listener that needs a
+//! fact the stream lacks gets a new event, not a back door. The wire form (`--json`) is public: `kind` in kebab-case.
+
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::ids::{JobId, JobName, RunId};
+use crate::launch::Outcome;
+use crate::relpath::RelPath;
+use crate::staleness::{Reason, Verdict};
+
+/// The version of the event stream, told by the first event.
+pub const FORMAT: u32 = 1;
+
+/// Where a line of output came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// stdout and stderr of the job, as `user_logs/std_log.txt` has them.
+    Output,
+    /// A file below `logs/`.
+    Log(String),
+}
+
+/// One event.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the fields are the words of design.md")]
+pub enum Event {
+    /// The first event.
+    InvocationStarted {
+        format: u32,
+        invocation: String,
+        workspace: String,
+        argv: Vec<String>,
+        jobs: usize,
+        dry_run: bool,
+    },
+    /// Once per job of the plan; later events carry only `job`.
+    JobRegistered {
+        job: JobId,
+        name: JobName,
+        needs: Vec<JobId>,
+        target: String,
+    },
+    /// Sources and inputs are being read. Ephemeral: told a few times a second.
+    Measuring {
+        files: u64,
+        bytes: u64,
+    },
+    /// Sources and inputs are read.
+    Measured {
+        files: u64,
+        hashed: u64,
+        bytes: u64,
+    },
+    /// An environment is being built. A line of the installer's output follows as [`Event::EnvironmentOutput`].
+    EnvironmentStarted {
+        environment: String,
+        key: String,
+    },
+    /// Ephemeral.
+    EnvironmentOutput {
+        environment: String,
+        line: String,
+    },
+    EnvironmentReady {
+        environment: String,
+        key: String,
+        built: bool,
+    },
+    EnvironmentFailed {
+        environment: String,
+        why: String,
+    },
+    /// Fresh, stale, or may run.
+    JobJudged {
+        job: JobId,
+        verdict: Verdict,
+    },
+    /// Another invocation is running the same job; its result will be taken.
+    JobWaiting {
+        job: JobId,
+        why: String,
+    },
+    JobStarted {
+        job: JobId,
+        run: RunId,
+        attempt: u32,
+    },
+    /// Ephemeral.
+    JobOutput {
+        job: JobId,
+        stream: Stream,
+        line: String,
+    },
+    /// The attempt failed and is tried again after `delay_ms`.
+    JobRetried {
+        job: JobId,
+        outcome: Outcome,
+        attempt: u32,
+        delay_ms: u64,
+    },
+    /// The run ended and is on record.
+    JobFinished {
+        job: JobId,
+        run: RunId,
+        outcome: Outcome,
+        elapsed_ms: u64,
+        log: String,
+        tail: Vec<String>,
+    },
+    /// Outputs of a fresh job came back from the store; `aside` are hand-edited ones and where they were put.
+    JobRestored {
+        job: JobId,
+        run: RunId,
+        outputs: Vec<RelPath>,
+        aside: Vec<(RelPath, String)>,
+    },
+    /// It did not run, because a job that it needs failed.
+    JobSkipped {
+        job: JobId,
+        because: JobName,
+    },
+    /// In a dry run: it would run, or might.
+    JobWouldRun {
+        job: JobId,
+        reasons: Vec<Reason>,
+    },
+    /// Something the user should know, which stops nothing.
+    Warned {
+        job: Option<JobId>,
+        message: String,
+    },
+    /// The last event.
+    InvocationFinished {
+        summary: Summary,
+    },
+}
+
+/// What an invocation came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Ran and succeeded.
+    pub ran: usize,
+    /// Fresh, with outputs that were put back.
+    pub restored: usize,
+    /// Fresh, nothing to do.
+    pub fresh: usize,
+    /// Ran and failed.
+    pub failed: usize,
+    /// Not tried, because of a failure.
+    pub skipped: usize,
+    /// Not finished, because of an interrupt.
+    pub canceled: usize,
+    /// In a dry run: would run.
+    pub would_run: usize,
+    /// In a dry run: may run, depending on others.
+    pub may_run: usize,
+    /// Whether the invocation was interrupted.
+    pub interrupted: bool,
+    /// From start to end, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// An event with its time and place in the stream.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stamped {
+    /// When.
+    pub at: Timestamp,
+    /// From 0, without gaps.
+    pub seq: u64,
+    /// What.
+    pub event: Event,
+}
+
+/// Whoever is told.
+pub trait Listener {
+    /// Hears an event; called in order, from one thread.
+    fn hear(&mut self, event: &Stamped);
+    /// Called a few times a second while work goes on.
+    fn tick(&mut self) {}
+}

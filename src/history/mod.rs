@@ -1,0 +1,211 @@
+//! The port of history: what ran, on what, and what came of it.
+//!
+//! Called by `engine`, from its own thread, and by `amlrun runs`. It may never be asked whether a job is fresh: it hands
+//! out records, `staleness` judges.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::digest::Digest;
+use crate::ids::{JobName, RunId};
+use crate::launch::{Outcome, Usage};
+use crate::staleness::{Fingerprint, Key, Last, Past, Recorded};
+
+/// Why the history cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum HistoryError {
+    #[error("could not {doing} the history {path}: {why}")]
+    Database { doing: &'static str, path: PathBuf, why: String },
+    #[error(
+        "the history {path} was written by a newer amlrun (format {found}, this one writes {known}); it can be read, not written"
+    )]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("no run begins with `{0}`")]
+    NoSuchRun(String),
+    #[error("several runs begin with `{prefix}`: {candidates}")]
+    Ambiguous { prefix: String, candidates: String },
+}
+
+/// One call of amlrun that may run jobs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invocation {
+    /// Its identity (32 hex digits).
+    pub id: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// The command line, secrets cut out.
+    pub argv: Vec<String>,
+    /// The version of amlrun.
+    pub version: String,
+    /// The machine's name.
+    pub host: String,
+    /// The user's name.
+    pub user: String,
+    /// The git properties, under the original's keys.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// The statuses of the original (azure-ml.md §4.1) that a run can have here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the original's")]
+pub enum Status {
+    NotStarted,
+    Starting,
+    Provisioning,
+    Preparing,
+    Queued,
+    Running,
+    Finalizing,
+    CancelRequested,
+    Completed,
+    Failed,
+    Canceled,
+    NotResponding,
+}
+
+/// A run as it begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Begun {
+    /// Its identity.
+    pub run: RunId,
+    /// The invocation that it belongs to.
+    pub invocation: String,
+    /// The job.
+    pub job: JobName,
+    /// The experiment.
+    pub experiment: String,
+    /// Target's name.
+    pub target: String,
+    /// Environment's name.
+    pub environment: String,
+    /// When.
+    pub started: Timestamp,
+    /// Counting from 1.
+    pub attempt: u32,
+    /// What its result depends on.
+    pub fingerprint: Fingerprint,
+    /// The parameters as JSON values.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// `tags`.
+    pub tags: BTreeMap<String, String>,
+    /// The reasons it was stale for.
+    pub reasons: Vec<crate::staleness::Reason>,
+    /// Declared inputs: name to path as in the Amlfile.
+    pub inputs: BTreeMap<String, String>,
+}
+
+/// A run as it ends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ended {
+    /// The run.
+    pub run: RunId,
+    /// Its last status.
+    pub status: Status,
+    /// How the process ended.
+    pub outcome: Outcome,
+    /// When.
+    pub ended: Timestamp,
+    /// What it used.
+    pub usage: Usage,
+    /// Declared outputs and metric files as published (also those of a run that is not cached).
+    pub outputs: Vec<Recorded>,
+    /// `outputs/` in the working directory, kept with the run whether declared or not; the paths are relative to it.
+    pub kept: Vec<Recorded>,
+    /// Scalars read from the metric files.
+    pub metrics: BTreeMap<String, f64>,
+    /// Whether the result may stand for the fingerprint from now on.
+    pub cached: bool,
+    /// Whether sources or inputs moved while it ran.
+    pub inputs_moved: bool,
+    /// What the user should know about it.
+    pub notes: Vec<String>,
+}
+
+/// A run in full, for `amlrun runs`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// As it began.
+    pub begun: Begun,
+    /// As it ended; none while it runs (or where amlrun was killed under it).
+    pub ended: Option<Ended>,
+    /// Its status now.
+    pub status: Status,
+    /// The invocation it belongs to.
+    pub invocation: Invocation,
+}
+
+/// What `runs list` asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// Only this job (or experiment).
+    pub job: Option<String>,
+    /// Only this status.
+    pub status: Option<String>,
+    /// The newest so many.
+    pub limit: Option<usize>,
+}
+
+/// The port. One owner thread.
+pub trait History: Send {
+    /// Puts an invocation on record, and closes the runs of invocations that died (`NotResponding`); `alive` tells
+    /// whether an invocation of that identity still runs.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    fn begin(&mut self, invocation: &Invocation, alive: &dyn Fn(&str) -> bool) -> Result<(), HistoryError>;
+
+    /// The newest successful, cached run of each of these fingerprint digests.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn past(&self, wanted: &[(JobName, Digest)]) -> Result<BTreeMap<Digest, Past>, HistoryError>;
+
+    /// The last run of a job that ended (or was lost).
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn last(&self, job: &JobName) -> Result<Option<Last>, HistoryError>;
+
+    /// Remembers the facts behind an environment's digest.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    fn remember_key(&mut self, key: &Key) -> Result<(), HistoryError>;
+
+    /// The facts behind an environment's digest.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn key(&self, digest: &Digest) -> Result<Option<Key>, HistoryError>;
+
+    /// Puts beginnings and ends on record, in order, in one transaction that is on disk when this returns.
+    ///
+    /// # Errors
+    /// Where the database cannot be written; nothing of the batch is recorded then.
+    fn record(&mut self, batch: &[Entry]) -> Result<(), HistoryError>;
+
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn runs(&self, query: &Query) -> Result<Vec<Run>, HistoryError>;
+
+    /// The one run whose identity begins with this.
+    ///
+    /// # Errors
+    /// Where there is none or are several.
+    fn run(&self, prefix: &str) -> Result<Run, HistoryError>;
+}
+
+/// One line of a batch.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A run begins.
+    Begun(Box<Begun>),
+    /// A run ends.
+    Ended(Box<Ended>),
+}

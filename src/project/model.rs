@@ -1,0 +1,248 @@
+//! What an Amlfile declares, resolved: references are indices, defaults are applied, places in the text are kept.
+//!
+//! Filled by `project::resolve`; read by `plan`, `engine` and the faces. Pure values.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diagnostic::Span;
+use crate::relpath::RelPath;
+use crate::value::Value;
+
+/// The whole project.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// `[workspace]`.
+    pub workspace: Workspace,
+    /// `[params]`: the parameters of every experiment, with the place of each value.
+    pub params: BTreeMap<String, (Value, Span)>,
+    /// `[environments.*]` in the order of the text, and last the built-in default where an experiment uses it.
+    pub environments: Vec<Environment>,
+    /// `[targets.*]` in the order of the text; the first is always the built-in `local`.
+    pub targets: Vec<Target>,
+    /// `[experiments.*]` in the order of the text.
+    pub experiments: Vec<Experiment>,
+}
+
+/// `[workspace]`.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    /// Its name; the folder's where none is given.
+    pub name: String,
+    /// `cache`: the shared cache's address, carried out by a later format of the store.
+    pub cache: Option<(String, Span)>,
+    /// How restored files come into the project.
+    pub link: Link,
+}
+
+/// `[workspace] link`: how a file of the store comes into the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// A reflink where the file system can, else a copy.
+    Copy,
+    /// A read-only hard link to the store's object.
+    Hardlink,
+}
+
+/// `[environments.*]`.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// Where its table is headed; `0..0` for the built-in one.
+    pub span: Span,
+    /// What it is.
+    pub kind: EnvironmentKind,
+    /// `variables`: set for the job, and part of its key (texts with `${…}` are interpolated per job).
+    pub variables: BTreeMap<String, (String, Span)>,
+}
+
+/// The kinds of environment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EnvironmentKind {
+    /// Nothing is installed. `interpreter` is a path or a name on PATH; `None` with no interpreter at all (a bare command).
+    UserManaged {
+        /// As written; `python3` is looked for where a script has none.
+        interpreter: Option<String>,
+    },
+    /// Built by amlrun.
+    Managed {
+        /// `python = "3.11"`: the version asked for, as written.
+        python: Option<String>,
+        /// Where the packages come from.
+        packages: Packages,
+    },
+    /// `conda = "conda.yml"`: a later issue.
+    Conda(RelPath),
+    /// `docker = { … }`: a later issue.
+    Docker {
+        /// `image`.
+        image: Option<String>,
+        /// `dockerfile`.
+        dockerfile: Option<RelPath>,
+        /// `gpus`.
+        gpus: bool,
+    },
+    /// `spark = { … }`, or another kind of a later issue: its key in the Amlfile.
+    Later(String),
+}
+
+/// Where a managed environment's packages come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Packages {
+    /// `packages = ["scikit-learn==1.7.2"]`: PEP 508 requirements; may be empty.
+    Listed(Vec<String>),
+    /// `requirements = "requirements.txt"`, or `"pyproject.toml"`.
+    File(RelPath),
+}
+
+/// `[targets.*]`.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Where its table is headed; `0..0` for the built-in one.
+    pub span: Span,
+    /// Its type.
+    pub kind: TargetKind,
+    /// Its other keys, validated by name and type; read by the target that carries them out.
+    pub options: BTreeMap<String, toml::Value>,
+}
+
+/// The types of target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the Amlfile")]
+pub enum TargetKind {
+    Local,
+    Ssh,
+    Slurm,
+    Spark,
+    Ray,
+    Kubernetes,
+    Azureml,
+}
+
+impl TargetKind {
+    /// Every type with its name in the Amlfile.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Local, "local"),
+        (Self::Ssh, "ssh"),
+        (Self::Slurm, "slurm"),
+        (Self::Spark, "spark"),
+        (Self::Ray, "ray"),
+        (Self::Kubernetes, "kubernetes"),
+        (Self::Azureml, "azureml"),
+    ];
+
+    /// Its name in the Amlfile.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("local", |(_, name)| name)
+    }
+}
+
+/// `[experiments.*]`.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// Its name.
+    pub name: String,
+    /// Where its name stands in the text.
+    pub span: Span,
+    /// `description`.
+    pub description: Option<String>,
+    /// `source_directory`; the workspace's folder where none is given. It is also the job's working directory.
+    pub source_directory: RelPath,
+    /// `sources`: globs relative to the source directory that narrow the snapshot; `Some` of none takes no file.
+    pub sources: Option<Vec<(String, Span)>>,
+    /// What is run.
+    pub action: Action,
+    /// `arguments`, not yet interpolated.
+    pub arguments: Vec<(String, Span)>,
+    /// `params`: over those of the workspace.
+    pub params: BTreeMap<String, (Value, Span)>,
+    /// `inputs`, by name; an input of a list goes by its path. Paths are not yet interpolated.
+    pub inputs: BTreeMap<String, (String, Span)>,
+    /// `outputs`, likewise.
+    pub outputs: BTreeMap<String, (String, Span)>,
+    /// `metrics`: paths of metric files, not yet interpolated.
+    pub metrics: Vec<(String, Span)>,
+    /// Index into [`Project::environments`].
+    pub environment: usize,
+    /// Index into [`Project::targets`].
+    pub target: usize,
+    /// `framework`: `python` where none is given.
+    pub framework: String,
+    /// `resources`.
+    pub resources: Resources,
+    /// `retries`: how often a failed job is tried again.
+    pub retries: u32,
+    /// `needs`: names of experiments (or of cells), with their places.
+    pub needs: Vec<(String, Span)>,
+    /// `tags`.
+    pub tags: BTreeMap<String, String>,
+    /// `secrets`: names of variables that are passed through and written nowhere.
+    pub secrets: Vec<String>,
+    /// `cache`: false runs always.
+    pub cache: bool,
+    /// `isolation`.
+    pub isolation: Isolation,
+    /// `matrix`: axes in the order of the text.
+    pub matrix: Vec<(String, Vec<Value>, Span)>,
+    /// `distributed`.
+    pub distributed: Option<Distributed>,
+    /// `sweep`: where its table is headed; carried out by a later issue.
+    pub sweep: Option<Span>,
+}
+
+/// What an experiment runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// `script`, relative to the source directory: run by the environment's interpreter, `.sh` by `sh`, `.R` by
+    /// `Rscript`, another with a `#!` line or an exec bit by itself.
+    Script(String, Span),
+    /// `command`, not yet interpolated.
+    Command(String, Span),
+}
+
+/// `isolation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// The job runs in a run directory of its own.
+    Snapshot,
+    /// The job runs in the project; sources and inputs are checked again after the run.
+    InPlace,
+}
+
+/// `resources`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resources {
+    /// Slots of CPU; 1 where not given.
+    pub cpus: u32,
+    /// GPUs; 0 where not given.
+    pub gpus: u32,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// The longest a run may take.
+    pub time: Option<Duration>,
+}
+
+/// `distributed`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distributed {
+    /// `pytorch`, `mpi` or `tensorflow`.
+    pub kind: String,
+    /// Nodes.
+    pub nodes: u32,
+    /// Processes in all (or per node, as the type has it), and the other keys as text.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Where an input lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InputPath {
+    /// In the workspace.
+    Inside(RelPath),
+    /// Anywhere else: used where it lies.
+    Absolute(PathBuf),
+}

@@ -1,0 +1,58 @@
+//! The port of the store: objects by content, each once.
+//!
+//! Called by `engine` and `cli`. Every object is checked against its digest before its bytes leave the store; a corrupt
+//! one is quarantined and counts as missing. Nothing is written outside the store's folder but what a caller restores.
+
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing} {path}: {source}")]
+pub struct StoreError {
+    /// What was tried, as in `write`.
+    pub doing: &'static str,
+    /// Where.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: std::io::Error,
+}
+
+/// The port. All methods may be called from several threads.
+pub trait Store: Send + Sync {
+    /// Keeps bytes; does nothing where they are kept already. Returns their digest.
+    ///
+    /// # Errors
+    /// Where the store cannot be written (full disk, no permission).
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
+
+    /// Keeps a file's bytes, streaming; `known` is its digest where it was just computed, so that a present object costs
+    /// no reading. Returns the digest of what was in fact read, and the size.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or the store not written.
+    fn put_file(&self, path: &Path, known: Option<(Digest, u64)>) -> Result<(Digest, u64), StoreError>;
+
+    /// Whether an object is there, without reading it.
+    fn has(&self, digest: &Digest) -> bool;
+
+    /// An object's bytes, verified; none where it is missing or was corrupt.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes an object to a new file (which must not exist), verified before it is complete; false where it is missing or
+    /// was corrupt, and then no file is left. `link` asks for a read-only hard link where the object is a file of its own.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    fn write_to(&self, digest: &Digest, to: &Path, executable: bool, link: bool) -> Result<bool, StoreError>;
+
+    /// Makes all that was put durable.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    fn flush(&self) -> Result<(), StoreError>;
+}

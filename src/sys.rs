@@ -1,0 +1,1 @@
+//! The one place with `unsafe`: system calls that neither std nor rustix offers.

@@ -1,0 +1,39 @@
+//! The port of compute targets: where a job runs.
+//!
+//! Called by `engine` from worker threads. A target may never touch the store, the history or the project: it runs what
+//! a [`Launch`] says and mails what it sees.
+
+use std::time::Duration;
+
+use crate::event::Stream;
+use crate::launch::{Launch, Outcome, Usage};
+
+/// What a target tells about a running attempt.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// A line of output, without its line end.
+    Line(Stream, String),
+}
+
+/// Whether the attempt shall end: asked often, from the thread that runs it.
+pub trait Cancel: Send + Sync {
+    /// The state of the request.
+    fn state(&self) -> CancelState;
+}
+
+/// How urgently an attempt shall end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelState {
+    /// Go on.
+    Run,
+    /// End gently: SIGTERM, then a kill after the grace period.
+    Gently,
+    /// End at once.
+    Now,
+}
+
+/// A target.
+pub trait Target: Send + Sync {
+    /// Runs the attempt to its end on this thread.
+    fn run(&self, launch: &Launch, cancel: &dyn Cancel, mail: &mut dyn FnMut(Report)) -> (Outcome, Usage, Duration);
+}
