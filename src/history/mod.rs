@@ -24,7 +24,7 @@ pub enum HistoryError {
         "the history {path} was written by a newer amlrun (format {found}, this one writes {known}); it can be read, not written"
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
-    #[error("no run begins with `{0}`")]
+    #[error("no run begins with `{0}`, and no job has that name")]
     NoSuchRun(String),
     #[error("several runs begin with `{prefix}`: {candidates}")]
     Ambiguous { prefix: String, candidates: String },
@@ -158,11 +158,12 @@ pub trait History: Send {
     /// Where the database cannot be written.
     fn begin(&mut self, invocation: &Invocation, alive: &dyn Fn(&str) -> bool) -> Result<(), HistoryError>;
 
-    /// The newest successful, cached run of each of these fingerprint digests.
+    /// The newest successful, cached run for each of these fingerprint digests, in the order asked. The job's own runs
+    /// come before those of other jobs: two jobs may have one fingerprint and declare different outputs.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    fn past(&self, wanted: &[(JobName, Digest)]) -> Result<BTreeMap<Digest, Past>, HistoryError>;
+    fn past(&self, wanted: &[(JobName, Digest)]) -> Result<Vec<Option<Past>>, HistoryError>;
 
     /// The last run of a job that ended (or was lost).
     ///
@@ -194,11 +195,17 @@ pub trait History: Send {
     /// Where the database cannot be read.
     fn runs(&self, query: &Query) -> Result<Vec<Run>, HistoryError>;
 
-    /// The one run whose identity begins with this.
+    /// The one run of this identity, else the last run of the job or experiment of this name, else the one run whose
+    /// identity begins with this.
     ///
     /// # Errors
     /// Where there is none or are several.
     fn run(&self, prefix: &str) -> Result<Run, HistoryError>;
+
+    /// What the user should know, since this was last asked: a damaged history that was set aside, and where.
+    fn notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// One line of a batch.
