@@ -1,1 +1,338 @@
-//! .
+//! Order: which job is judged next, which starts next, what a failure takes with it. A machine that gives orders and
+//! learns facts; it knows neither time nor processes.
+//!
+//! Driven by `engine`. Every change of a job's state goes through [`Schedule::set`], so that the counts cannot drift.
+
+use std::collections::BTreeSet;
+
+use crate::ids::JobId;
+
+/// What a job asks of the machine, or what the machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capacity {
+    /// Slots of CPU.
+    pub cpus: u32,
+    /// GPUs.
+    pub gpus: u32,
+    /// Bytes; `u64::MAX` of the machine means that it is not known.
+    pub memory: u64,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Its needs are not done.
+    Waiting,
+    /// Its needs are done: it can be judged.
+    Ready,
+    /// It is being judged, restored or waits for another invocation.
+    Judging,
+    /// It is stale and waits for room.
+    Queued,
+    /// It runs.
+    Running,
+    /// Its result is in place.
+    Done,
+    /// It failed.
+    Failed,
+    /// It will not be tried, because of the failure of this job.
+    Skipped(JobId),
+    /// It was given up by an interrupt.
+    Canceled,
+}
+
+impl State {
+    /// Whether nothing more will happen to it.
+    #[must_use]
+    pub fn settled(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Skipped(_) | Self::Canceled)
+    }
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Schedule {
+    states: Vec<State>,
+    needed_by: Vec<Vec<JobId>>,
+    missing: Vec<usize>,
+    demands: Vec<Capacity>,
+    free: Capacity,
+    free_gpus: BTreeSet<u32>,
+    granted: Vec<Vec<u32>>,
+    ready: BTreeSet<JobId>,
+    queued: BTreeSet<JobId>,
+    unsettled: usize,
+    /// What becomes of jobs that have not begun: `Canceled` after an interrupt, `Skipped` after a failure.
+    instead: Option<State>,
+    skipped: Vec<(JobId, JobId)>,
+    keep_going: bool,
+}
+
+impl Schedule {
+    /// A schedule of jobs with these needs (by place) and demands, on a machine of this capacity. Demands beyond the
+    /// machine are cut down to it: such a job runs alone.
+    #[must_use]
+    pub fn new(needs: &[Vec<JobId>], demands: &[Capacity], machine: Capacity, keep_going: bool) -> Self {
+        let mut needed_by = vec![Vec::new(); needs.len()];
+        for (job, needs) in needs.iter().enumerate() {
+            for need in needs {
+                needed_by[need.0].push(JobId(job));
+            }
+        }
+        let cut = |demand: &Capacity| Capacity {
+            cpus: demand.cpus.clamp(1, machine.cpus.max(1)),
+            gpus: demand.gpus.min(machine.gpus),
+            memory: demand.memory.min(machine.memory),
+        };
+        let missing: Vec<usize> = needs.iter().map(Vec::len).collect();
+        let ready: BTreeSet<JobId> = (0..needs.len()).map(JobId).filter(|job| missing[job.0] == 0).collect();
+        let states = missing.iter().map(|&n| if n == 0 { State::Ready } else { State::Waiting }).collect();
+        Self {
+            states,
+            needed_by,
+            unsettled: missing.len(),
+            granted: vec![Vec::new(); missing.len()],
+            missing,
+            demands: demands.iter().map(cut).collect(),
+            free: Capacity { cpus: machine.cpus.max(1), ..machine },
+            free_gpus: (0..machine.gpus).collect(),
+            ready,
+            queued: BTreeSet::new(),
+            instead: None,
+            skipped: Vec::new(),
+            keep_going,
+        }
+    }
+
+    /// Where a job stands.
+    #[must_use]
+    pub fn state(&self, job: JobId) -> State {
+        self.states[job.0]
+    }
+
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.unsettled == 0
+    }
+
+    /// The next job to judge.
+    pub fn next_to_judge(&mut self) -> Option<JobId> {
+        let job = *self.ready.first()?;
+        self.set(job, State::Judging);
+        Some(job)
+    }
+
+    /// The next job to start, with the numbers of the GPUs it gets. A later one that fits goes before an earlier one that
+    /// does not.
+    pub fn next_to_start(&mut self) -> Option<(JobId, Vec<u32>)> {
+        let mut found = None;
+        for &job in &self.queued {
+            let demand = self.demands[job.0];
+            if demand.cpus <= self.free.cpus && demand.gpus <= self.free.gpus && demand.memory <= self.free.memory {
+                found = Some(job);
+                break;
+            }
+            if self.free.cpus == 0 {
+                break;
+            }
+        }
+        let job = found?;
+        self.set(job, State::Running);
+        Some((job, self.granted[job.0].clone()))
+    }
+
+    /// Its result is in place.
+    pub fn done(&mut self, job: JobId) {
+        self.set(job, State::Done);
+        for at in 0..self.needed_by[job.0].len() {
+            let needy = self.needed_by[job.0][at];
+            self.missing[needy.0] -= 1;
+            if self.missing[needy.0] == 0 && self.states[needy.0] == State::Waiting {
+                self.set(needy, self.instead.unwrap_or(State::Ready));
+            }
+        }
+    }
+
+    /// It is stale: it starts when there is room.
+    pub fn stale(&mut self, job: JobId) {
+        self.set(job, self.instead.unwrap_or(State::Queued));
+    }
+
+    /// It has to be judged again: what it was judged by moved, or another invocation did its work.
+    pub fn judge_again(&mut self, job: JobId) {
+        self.set(job, self.instead.unwrap_or(State::Ready));
+    }
+
+    /// It failed: the jobs that need it are skipped, and all that did not begin unless `keep_going`.
+    pub fn failed(&mut self, job: JobId) {
+        self.set(job, State::Failed);
+        let mut below = vec![job];
+        while let Some(at) = below.pop() {
+            for needy in self.needed_by[at.0].clone() {
+                if !self.states[needy.0].settled() {
+                    self.set(needy, State::Skipped(job));
+                    below.push(needy);
+                }
+            }
+        }
+        if !self.keep_going {
+            self.give_up(State::Skipped(job));
+        }
+    }
+
+    /// The jobs that were skipped since this was asked last, each with the failed job that it was skipped for.
+    pub fn take_skipped(&mut self) -> Vec<(JobId, JobId)> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// It was ended by an interrupt.
+    pub fn canceled(&mut self, job: JobId) {
+        self.set(job, State::Canceled);
+    }
+
+    /// Nothing new begins. Jobs that had not begun are given up.
+    pub fn stop(&mut self) {
+        self.give_up(State::Canceled);
+    }
+
+    fn give_up(&mut self, state: State) {
+        self.instead = Some(state);
+        for job in (0..self.states.len()).map(JobId) {
+            if matches!(self.states[job.0], State::Waiting | State::Ready | State::Queued) {
+                self.set(job, state);
+            }
+        }
+    }
+
+    /// The one place where a state changes: queues, room and counts change with it.
+    fn set(&mut self, job: JobId, to: State) {
+        let from = std::mem::replace(&mut self.states[job.0], to);
+        let demand = self.demands[job.0];
+        match from {
+            State::Ready => {
+                self.ready.remove(&job);
+            }
+            State::Queued => {
+                self.queued.remove(&job);
+            }
+            State::Running => {
+                self.free.cpus += demand.cpus;
+                self.free.gpus += demand.gpus;
+                self.free.memory = self.free.memory.saturating_add(demand.memory);
+                self.free_gpus.extend(self.granted[job.0].drain(..));
+            }
+            _ => {}
+        }
+        match to {
+            State::Ready => {
+                self.ready.insert(job);
+            }
+            State::Queued => {
+                self.queued.insert(job);
+            }
+            State::Running => {
+                self.free.cpus -= demand.cpus;
+                self.free.gpus -= demand.gpus;
+                self.free.memory -= demand.memory;
+                for _ in 0..demand.gpus {
+                    self.granted[job.0].extend(self.free_gpus.pop_first());
+                }
+            }
+            _ => {}
+        }
+        if to.settled() && !from.settled() {
+            self.unsettled -= 1;
+        }
+        if let State::Skipped(because) = to {
+            self.skipped.push((job, because));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn one(cpus: u32) -> Capacity {
+        Capacity { cpus, gpus: 0, memory: 0 }
+    }
+
+    #[test]
+    fn needs_come_first_and_a_failure_skips_what_needs_it() {
+        let needs = [vec![], vec![JobId(0)], vec![JobId(1)], vec![]];
+        let mut schedule = Schedule::new(&needs, &[one(1); 4], one(2), true);
+        assert_eq!(schedule.next_to_judge(), Some(JobId(0)));
+        assert_eq!(schedule.next_to_judge(), Some(JobId(3)));
+        assert_eq!(schedule.next_to_judge(), None);
+        schedule.stale(JobId(0));
+        schedule.stale(JobId(3));
+        assert_eq!(schedule.next_to_start().map(|s| s.0), Some(JobId(0)));
+        schedule.failed(JobId(0));
+        assert_eq!(schedule.take_skipped(), [(JobId(1), JobId(0)), (JobId(2), JobId(0))]);
+        assert_eq!(schedule.next_to_start().map(|s| s.0), Some(JobId(3)));
+        schedule.done(JobId(3));
+        assert!(schedule.settled());
+    }
+
+    #[test]
+    fn gpus_are_granted_by_number_and_given_back() {
+        let gpu = Capacity { cpus: 1, gpus: 1, memory: 0 };
+        let mut schedule =
+            Schedule::new(&[vec![], vec![], vec![]], &[gpu; 3], Capacity { cpus: 8, gpus: 2, memory: 0 }, false);
+        for _ in 0..3 {
+            let job = schedule.next_to_judge().unwrap();
+            schedule.stale(job);
+        }
+        assert_eq!(schedule.next_to_start(), Some((JobId(0), vec![0])));
+        assert_eq!(schedule.next_to_start(), Some((JobId(1), vec![1])));
+        assert_eq!(schedule.next_to_start(), None);
+        schedule.done(JobId(0));
+        assert_eq!(schedule.next_to_start(), Some((JobId(2), vec![0])));
+    }
+
+    proptest! {
+        /// Everything settles, nothing starts before its needs, never more runs than there is room for, and what needs a
+        /// failed job is skipped.
+        #[test]
+        fn every_schedule_settles(
+            edges in prop::collection::vec(prop::collection::vec(0usize..40, 0..4), 1..40),
+            fates in prop::collection::vec(0u8..4, 40),
+            cpus in prop::collection::vec(1u32..4, 40),
+            room in 1u32..4,
+            keep_going: bool,
+        ) {
+            let needs: Vec<Vec<JobId>> = edges.iter().enumerate()
+                .map(|(i, from)| {
+                    let set: BTreeSet<JobId> = from.iter().filter(|&&f| f < i).map(|&f| JobId(f)).collect();
+                    set.into_iter().collect()
+                })
+                .collect();
+            let demands: Vec<Capacity> = (0..needs.len()).map(|i| one(cpus[i])).collect();
+            let mut schedule = Schedule::new(&needs, &demands, one(room), keep_going);
+            let mut running: Vec<JobId> = Vec::new();
+            for _ in 0..10_000 {
+                while let Some(job) = schedule.next_to_judge() {
+                    prop_assert!(needs[job.0].iter().all(|n| schedule.state(*n) == State::Done));
+                    if fates[job.0] == 0 { schedule.done(job) } else { schedule.stale(job) }
+                }
+                while let Some((job, _)) = schedule.next_to_start() {
+                    running.push(job);
+                    let used: u32 = running.iter().map(|j| demands[j.0].cpus.min(room)).sum();
+                    prop_assert!(used <= room);
+                }
+                if running.is_empty() { break; }
+                let job = running.remove(0);
+                if fates[job.0] == 1 { schedule.failed(job); } else { schedule.done(job) }
+            }
+            prop_assert!(schedule.settled());
+            for (i, needs) in needs.iter().enumerate() {
+                if needs.iter().any(|n| matches!(schedule.state(*n), State::Failed | State::Skipped(_))) {
+                    prop_assert!(matches!(schedule.state(JobId(i)), State::Skipped(_)));
+                }
+            }
+        }
+    }
+}

@@ -3,7 +3,11 @@
 //! Called by `engine` from worker threads. A target may never touch the store, the history or the project: it runs what
 //! a [`Launch`] says and mails what it sees.
 
-use std::time::Duration;
+pub mod command;
+pub mod fake;
+pub mod local;
+pub mod log;
+pub mod watchdog;
 
 use crate::event::Stream;
 use crate::launch::{Launch, Outcome, Usage};
@@ -35,5 +39,5 @@ pub enum CancelState {
 /// A target.
 pub trait Target: Send + Sync {
     /// Runs the attempt to its end on this thread.
-    fn run(&self, launch: &Launch, cancel: &dyn Cancel, mail: &mut dyn FnMut(Report)) -> (Outcome, Usage, Duration);
+    fn run(&self, launch: &Launch, cancel: &dyn Cancel, mail: &mut dyn FnMut(Report)) -> (Outcome, Usage);
 }

@@ -1,0 +1,88 @@
+//! Ends the jobs of an amlrun that was killed: a small process of its own that holds the other end of a pipe.
+//!
+//! When amlrun ends as it should, it says so; when the pipe just closes, amlrun died, and every process that carries the
+//! invocation's identity in its environment is killed, those included that left their process group. A job that would
+//! otherwise go on for hours, unseen, and compete with its own repetition, ends here.
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The variable that every job of an invocation carries.
+pub const MARK: &str = "AMLRUN_INVOCATION";
+/// The hidden first argument that makes this program the watchdog.
+pub const ARGUMENT: &str = "__watchdog";
+
+/// A watchdog at work.
+#[derive(Debug)]
+pub struct Watchdog {
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Watchdog {
+    /// Starts it for an invocation.
+    ///
+    /// # Errors
+    /// Where no process can be started.
+    pub fn start(program: &Path, invocation: &str) -> std::io::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "the watchdog is a process")]
+        let mut command = Command::new(program);
+        command.arg(ARGUMENT).arg(invocation).current_dir("/").process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let pipe = child.stdin.take();
+        Ok(Self { child, pipe })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.pipe.take() {
+            let _ = pipe.write_all(b"done");
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// The watchdog's own main: waits for the end of the invocation.
+pub fn watch(invocation: &str) {
+    let mut said = Vec::new();
+    if std::io::stdin().read_to_end(&mut said).is_ok() && said == b"done" {
+        return;
+    }
+    let mark = format!("{MARK}={invocation}");
+    // A process can fork while its fellows are killed, so this goes on until none is left (bounded, as one that cannot be
+    // killed, in uninterruptible sleep, must not keep the watchdog for ever).
+    for _ in 0..200 {
+        let mut found = false;
+        for pid in marked(mark.as_bytes()) {
+            found = true;
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        if !found {
+            return;
+        }
+        let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        let _ = rustix::event::poll(&mut [], Some(&pause));
+    }
+}
+
+/// The processes that carry the mark.
+fn marked(mark: &[u8]) -> Vec<Pid> {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|&pid| pid != own)
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|variables| variables.split(|&b| b == 0).any(|variable| variable == mark))
+        })
+        .filter_map(Pid::from_raw)
+        .collect()
+}
