@@ -3,6 +3,12 @@
 //! Called by `engine`, from its own thread, and by `amlrun runs`. It may never be asked whether a job is fresh: it hands
 //! out records, `staleness` judges.
 
+pub mod memory;
+pub mod sqlite;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -49,6 +55,21 @@ pub struct Invocation {
     pub properties: BTreeMap<String, String>,
 }
 
+impl Invocation {
+    /// One of which only the identity is known.
+    fn unknown(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            started: Timestamp(0),
+            argv: Vec::new(),
+            version: String::new(),
+            host: String::new(),
+            user: String::new(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
 /// The statuses of the original (azure-ml.md §4.1) that a run can have here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are the original's")]
@@ -65,6 +86,49 @@ pub enum Status {
     Failed,
     Canceled,
     NotResponding,
+}
+
+impl Status {
+    /// All of them.
+    const ALL: [Self; 12] = [
+        Self::NotStarted,
+        Self::Starting,
+        Self::Provisioning,
+        Self::Preparing,
+        Self::Queued,
+        Self::Running,
+        Self::Finalizing,
+        Self::CancelRequested,
+        Self::Completed,
+        Self::Failed,
+        Self::Canceled,
+        Self::NotResponding,
+    ];
+
+    /// As the original writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotStarted => "NotStarted",
+            Self::Starting => "Starting",
+            Self::Provisioning => "Provisioning",
+            Self::Preparing => "Preparing",
+            Self::Queued => "Queued",
+            Self::Running => "Running",
+            Self::Finalizing => "Finalizing",
+            Self::CancelRequested => "CancelRequested",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::Canceled => "Canceled",
+            Self::NotResponding => "NotResponding",
+        }
+    }
+
+    /// The status of this name, in whatever case.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name().eq_ignore_ascii_case(name))
+    }
 }
 
 /// A run as it begins.
@@ -123,6 +187,14 @@ pub struct Ended {
     pub inputs_moved: bool,
     /// What the user should know about it.
     pub notes: Vec<String>,
+}
+
+impl Ended {
+    /// Whether the result may stand for the fingerprint: it says so, it succeeded, and nothing moved under it.
+    #[must_use]
+    pub fn reusable(&self) -> bool {
+        self.cached && self.status == Status::Completed && !self.inputs_moved
+    }
 }
 
 /// A run in full, for `amlrun runs`.
@@ -215,4 +287,32 @@ pub enum Entry {
     Begun(Box<Begun>),
     /// A run ends.
     Ended(Box<Ended>),
+}
+
+/// The end of a run whose invocation died under it, found out by another one at `noticed`.
+fn lost(run: RunId, noticed: Timestamp) -> Ended {
+    let why = "amlrun ended while this run went on".to_owned();
+    Ended {
+        run,
+        status: Status::NotResponding,
+        outcome: Outcome::Broken { why },
+        ended: noticed,
+        usage: Usage::default(),
+        outputs: Vec::new(),
+        kept: Vec::new(),
+        metrics: BTreeMap::new(),
+        cached: false,
+        inputs_moved: false,
+        notes: vec![format!("amlrun ended while this run went on; the next one noticed at {noticed}")],
+    }
+}
+
+/// Runs that a prefix could mean, as in `1f0c3a9be2d4 (train)`: the first few.
+fn candidates(runs: &[(String, String)]) -> Vec<String> {
+    let shown = |(id, job): &(String, String)| format!("{} ({job})", id.get(..12).unwrap_or(id));
+    let mut list: Vec<String> = runs.iter().take(5).map(shown).collect();
+    if runs.len() > 5 {
+        list.push("…".to_owned());
+    }
+    list
 }

@@ -1,0 +1,134 @@
+//! The history in memory: the fake that tests run the engine against. Clones share one record.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Entry, History, HistoryError, Invocation, Query, Run, Status, candidates, lost};
+use crate::digest::Digest;
+use crate::ids::JobName;
+use crate::staleness::{Key, Last, Past};
+
+/// A record that is gone when the last clone is.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryHistory(Arc<Mutex<Records>>);
+
+#[derive(Debug, Default)]
+struct Records {
+    invocations: BTreeMap<String, Invocation>,
+    /// In the order of their beginnings.
+    runs: Vec<Run>,
+    keys: BTreeMap<Digest, Key>,
+}
+
+impl MemoryHistory {
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records {
+    fn end(&mut self, ended: &super::Ended) {
+        if let Some(run) = self.runs.iter_mut().rev().find(|run| run.begun.run == ended.run) {
+            run.status = ended.status;
+            run.ended = Some(super::Ended { cached: ended.reusable(), ..ended.clone() });
+        }
+    }
+
+    fn past(&self, job: &JobName, digest: &Digest) -> Option<Past> {
+        let fits = |run: &&Run| {
+            run.ended.as_ref().is_some_and(super::Ended::reusable) && run.begun.fingerprint.digest() == *digest
+        };
+        let newest = |own: bool| self.runs.iter().rev().filter(fits).find(|run| !own || run.begun.job == *job);
+        let run = newest(true).or_else(|| newest(false))?;
+        let outputs = run.ended.as_ref().map(|ended| ended.outputs.clone()).unwrap_or_default();
+        Some(Past { run: run.begun.run.clone(), outputs })
+    }
+}
+
+impl History for MemoryHistory {
+    fn begin(&mut self, invocation: &Invocation, alive: &dyn Fn(&str) -> bool) -> Result<(), HistoryError> {
+        let mut records = self.records();
+        let open = records.runs.iter().filter(|run| run.ended.is_none() && run.begun.invocation != invocation.id);
+        let dead: Vec<_> = open.filter(|run| !alive(&run.begun.invocation)).map(|run| run.begun.run.clone()).collect();
+        for run in dead {
+            records.end(&lost(run, invocation.started));
+        }
+        records.invocations.insert(invocation.id.clone(), invocation.clone());
+        Ok(())
+    }
+
+    fn past(&self, wanted: &[(JobName, Digest)]) -> Result<Vec<Option<Past>>, HistoryError> {
+        let records = self.records();
+        Ok(wanted.iter().map(|(job, digest)| records.past(job, digest)).collect())
+    }
+
+    fn last(&self, job: &JobName) -> Result<Option<Last>, HistoryError> {
+        let records = self.records();
+        let over = records.runs.iter().rev().filter(|run| run.begun.job == *job);
+        Ok(over.filter_map(|run| Some((run, run.ended.as_ref()?))).next().map(|(run, ended)| Last {
+            run: run.begun.run.clone(),
+            status: run.status.name().to_owned(),
+            fingerprint: run.begun.fingerprint.clone(),
+            inputs_moved: ended.inputs_moved,
+        }))
+    }
+
+    fn remember_key(&mut self, key: &Key) -> Result<(), HistoryError> {
+        self.records().keys.insert(key.digest, key.clone());
+        Ok(())
+    }
+
+    fn key(&self, digest: &Digest) -> Result<Option<Key>, HistoryError> {
+        Ok(self.records().keys.get(digest).cloned())
+    }
+
+    fn record(&mut self, batch: &[Entry]) -> Result<(), HistoryError> {
+        let mut records = self.records();
+        for entry in batch {
+            match entry {
+                Entry::Begun(begun) => {
+                    let known = records.invocations.get(&begun.invocation).cloned();
+                    let invocation = known.unwrap_or_else(|| Invocation::unknown(&begun.invocation));
+                    let begun = (**begun).clone();
+                    if records.runs.iter().all(|run| run.begun.run != begun.run) {
+                        records.runs.push(Run { begun, ended: None, status: Status::Running, invocation });
+                    }
+                }
+                Entry::Ended(ended) => records.end(ended),
+            }
+        }
+        Ok(())
+    }
+
+    fn runs(&self, query: &Query) -> Result<Vec<Run>, HistoryError> {
+        let records = self.records();
+        let of_job =
+            |run: &&Run| query.job.as_ref().is_none_or(|j| run.begun.job.0 == *j || run.begun.experiment == *j);
+        let of_status = |run: &&Run| query.status.as_ref().is_none_or(|s| run.status.name().eq_ignore_ascii_case(s));
+        let found = records.runs.iter().rev().filter(of_job).filter(of_status);
+        Ok(found.take(query.limit.unwrap_or(usize::MAX)).cloned().collect())
+    }
+
+    fn run(&self, prefix: &str) -> Result<Run, HistoryError> {
+        let records = self.records();
+        let newest = |fits: &dyn Fn(&Run) -> bool| records.runs.iter().rev().find(|run| fits(run)).cloned();
+        let exact = newest(&|run| run.begun.run.0 == prefix)
+            .or_else(|| newest(&|run| run.begun.job.0 == prefix))
+            .or_else(|| newest(&|run| run.begun.experiment == prefix));
+        if let Some(run) = exact {
+            return Ok(run);
+        }
+        let lower = prefix.to_ascii_lowercase();
+        let begins = |run: &&Run| !prefix.is_empty() && run.begun.run.0.starts_with(&lower);
+        let mut found: Vec<&Run> = records.runs.iter().filter(begins).collect();
+        found.sort_by(|a, b| a.begun.run.cmp(&b.begun.run));
+        match found.as_slice() {
+            [] => Err(HistoryError::NoSuchRun(prefix.to_owned())),
+            [run] => Ok((*run).clone()),
+            several => {
+                let pairs: Vec<_> = several.iter().map(|r| (r.begun.run.0.clone(), r.begun.job.0.clone())).collect();
+                Err(HistoryError::Ambiguous { prefix: prefix.to_owned(), candidates: candidates(&pairs).join(", ") })
+            }
+        }
+    }
+}

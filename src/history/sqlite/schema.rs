@@ -1,0 +1,122 @@
+//! The tables of `history.db` and how older ones are brought up to date.
+//!
+//! Called by `open` alone. A step that was ever released is never changed: a new one is added.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The format that this program writes: the number of steps.
+#[expect(clippy::cast_possible_truncation, reason = "a handful of steps")]
+pub(super) const FORMAT: u32 = STEPS.len() as u32;
+
+/// `application_id` of our databases: `aml` and the format again, so that a flipped bit in either is noticed.
+const APPLICATION: u32 = 0x616d_6c00;
+
+/// `STEPS[n]` leads from format `n` to `n + 1`.
+const STEPS: [&str; 1] = ["
+CREATE TABLE invocation (
+    id         TEXT PRIMARY KEY,
+    started    INTEGER NOT NULL,   -- milliseconds since 1970, UTC
+    argv       TEXT NOT NULL,      -- JSON
+    version    TEXT NOT NULL,
+    host       TEXT NOT NULL,
+    user       TEXT NOT NULL,
+    properties TEXT NOT NULL       -- JSON: the git properties
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run (
+    seq          INTEGER PRIMARY KEY,  -- in the order of their beginnings
+    id           TEXT NOT NULL UNIQUE,
+    invocation   TEXT NOT NULL,
+    job          TEXT NOT NULL,
+    experiment   TEXT NOT NULL,
+    target       TEXT NOT NULL,
+    environment  TEXT NOT NULL,
+    attempt      INTEGER NOT NULL,
+    status       TEXT NOT NULL,
+    started      INTEGER NOT NULL,     -- milliseconds since 1970, UTC
+    digest       BLOB NOT NULL,        -- of the fingerprint
+    fingerprint  TEXT NOT NULL,        -- JSON, as all of the following texts
+    params       TEXT NOT NULL,
+    tags         TEXT NOT NULL,
+    reasons      TEXT NOT NULL,
+    inputs       TEXT NOT NULL,
+    ended        INTEGER,              -- this and the following: null until the run is over
+    outcome      TEXT,
+    cpu_ms       INTEGER,
+    peak_memory  INTEGER,              -- bytes
+    outputs      TEXT,
+    kept         TEXT,
+    metrics      TEXT,
+    cached       INTEGER,
+    inputs_moved INTEGER,
+    notes        TEXT
+) STRICT;
+CREATE INDEX run_of_job ON run (job);
+CREATE INDEX run_of_experiment ON run (experiment);
+CREATE INDEX run_open ON run (invocation) WHERE ended IS NULL;
+CREATE INDEX run_result ON run (digest) WHERE cached = 1;
+
+-- The newest cached run of every job, slim, so that ten thousand jobs are judged by one scan.
+CREATE TABLE latest (
+    job     TEXT PRIMARY KEY,
+    seq     INTEGER NOT NULL,
+    digest  BLOB NOT NULL,
+    run     TEXT NOT NULL,
+    outputs BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What an environment's digest was made of.
+CREATE TABLE environment (
+    digest BLOB PRIMARY KEY,
+    facts  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- For whoever opens the database by hand.
+CREATE VIEW runs AS SELECT id, job, experiment, status,
+    strftime('%Y-%m-%dT%H:%M:%SZ', started / 1000, 'unixepoch') AS started,
+    strftime('%Y-%m-%dT%H:%M:%SZ', ended / 1000, 'unixepoch') AS ended,
+    (ended - started) / 1000.0 AS seconds, target, environment, attempt, params, metrics, tags,
+    lower(hex(digest)) AS fingerprint FROM run ORDER BY seq DESC;
+CREATE VIEW metrics AS SELECT run.id AS run, run.job, m.key AS name, m.value FROM run, json_each(run.metrics) AS m;
+CREATE VIEW params AS SELECT run.id AS run, run.job, p.key AS name, p.value FROM run, json_each(run.params) AS p;
+"];
+
+/// What a database says about its format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing is in it.
+    Empty,
+    /// Ours, of this format.
+    Format(u32),
+    /// Not ours, or damaged: the two marks contradict each other.
+    Damaged,
+}
+
+/// Reads the marks.
+pub(super) fn found(connection: &Connection) -> rusqlite::Result<Found> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    let (format, application) = (number("user_version")?, number("application_id")?);
+    if format != 0 {
+        let agree = application == (APPLICATION | (format & 0xff));
+        return Ok(if agree { Found::Format(format) } else { Found::Damaged });
+    }
+    let empty = connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(if empty && application == 0 { Found::Empty } else { Found::Damaged })
+}
+
+/// Brings a database up to [`FORMAT`], in one transaction; another process may be doing the same.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<Found> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let from = match found(&transaction)? {
+        Found::Empty => 0,
+        Found::Format(format) if format < FORMAT => format,
+        other => return Ok(other),
+    };
+    for step in STEPS.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.pragma_update(None, "application_id", APPLICATION | FORMAT)?;
+    transaction.commit()?;
+    Ok(Found::Format(FORMAT))
+}
