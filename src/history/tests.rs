@@ -166,35 +166,51 @@ fn a_job_sees_its_own_runs_before_those_of_others() {
     });
 }
 
+/// So many jobs with a run each; those of every third are of another fingerprint than will be asked for.
+fn fill(history: &mut dyn History, jobs: u32) -> Vec<(JobName, Digest)> {
+    let mut batch = Vec::new();
+    for n in 0..jobs {
+        let alpha = if n % 3 == 0 { "old".to_owned() } else { n.to_string() };
+        let (run, job) = (format!("{n:032x}"), format!("train[n={n}]"));
+        batch.push(start(begun("i", &run, &job, &alpha)));
+        batch.push(end(ended(&run, Status::Completed, vec![output(&format!("out/{n}"), b"x")])));
+    }
+    history.record(&batch).unwrap();
+    (0..jobs).rev().map(|n| (name(&format!("train[n={n}]")), fingerprint(&n.to_string()).digest())).collect()
+}
+
+fn check_filled(history: &dyn History, wanted: &[(JobName, Digest)]) {
+    let past = history.past(wanted).unwrap();
+    for (n, past) in (0..wanted.len()).rev().zip(&past) {
+        let run = past.as_ref().map(|past| past.run.0.clone());
+        assert_eq!(run, (n % 3 != 0).then(|| format!("{n:032x}")), "{n}");
+    }
+    // Some asked twice, and unknown ones among them.
+    let mut odd = wanted.to_vec();
+    odd.splice(100..100, [(name("no such"), Digest::of(b"")), wanted[1].clone(), wanted[1].clone()]);
+    let answers = history.past(&odd).unwrap();
+    assert_eq!(answers.len(), odd.len());
+    assert_eq!(answers[100], None);
+    assert_eq!((&answers[101], &answers[102]), (&past[1], &past[1]));
+}
+
 #[test]
 fn many_jobs_are_answered_in_the_order_asked() {
     each(|history| {
-        let mut batch = Vec::new();
-        for n in 0..10_000_u32 {
-            // The runs of every third job are those of another fingerprint.
-            let alpha = if n % 3 == 0 { "old".to_owned() } else { n.to_string() };
-            let (run, job) = (format!("{n:032x}"), format!("train[n={n}]"));
-            batch.push(start(begun("i", &run, &job, &alpha)));
-            batch.push(end(ended(&run, Status::Completed, vec![output(&format!("out/{n}"), b"x")])));
-        }
-        // The fake looks at every run for every job.
-        let some = if history.notes().is_empty() { 600 } else { 0 };
-        history.record(&batch).unwrap();
-        let wanted: Vec<_> =
-            (0..some).rev().map(|n| (name(&format!("train[n={n}]")), fingerprint(&n.to_string()).digest())).collect();
-        let past = history.past(&wanted).unwrap();
-        for (n, past) in (0..some).rev().zip(&past) {
-            let run = past.as_ref().map(|past| past.run.0.clone());
-            assert_eq!(run, (n % 3 != 0).then(|| format!("{n:032x}")), "{n}");
-        }
-        // Asked twice, and unknown ones among them.
-        let mut odd = wanted.clone();
-        odd.splice(100..100, [(name("no such"), Digest::of(b"")), wanted[1].clone(), wanted[1].clone()]);
-        let answers = history.past(&odd).unwrap();
-        assert_eq!(answers.len(), odd.len());
-        assert_eq!(answers[100], None);
-        assert_eq!((&answers[101], &answers[102]), (&past[1], &past[1]));
+        let wanted = fill(history, 300);
+        check_filled(history, &wanted);
+        check_filled(history, &wanted[100..]);
     });
+}
+
+#[test]
+fn ten_thousand_jobs_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    let mut history = SqliteHistory::open(&path, true);
+    let wanted = fill(&mut history, 10_000);
+    drop(history);
+    check_filled(&SqliteHistory::open(&path, false), &wanted);
 }
 
 #[test]

@@ -63,12 +63,16 @@ impl Fault {
     }
 }
 
-/// Whether an error says that the file is damaged. Tables that are not there are damage too: the format says they are.
+/// Whether an error says that the file is damaged. Our statements and values fit the tables of our format: where SQLite
+/// refuses them, the schema that it read is not what was written.
 pub(super) fn damaged(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    let lost = |text: &str| text.starts_with("no such table") || text.starts_with("no such column");
-    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        || (code == Some(ErrorCode::Unknown) && lost(&error.to_string()))
+    use ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch};
+    match error.sqlite_error() {
+        // 1 is SQLITE_ERROR: a table or column that is not there.
+        Some(error) if error.extended_code & 0xff == 1 => true,
+        Some(error) => matches!(error.code, DatabaseCorrupt | NotADatabase | ConstraintViolation | TypeMismatch),
+        None => matches!(error, rusqlite::Error::SqlInputError { .. }),
+    }
 }
 
 /// An error in words; the common ones say what to do.

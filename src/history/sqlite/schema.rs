@@ -97,7 +97,7 @@ pub(super) fn found(connection: &Connection) -> rusqlite::Result<Found> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     let (format, application) = (number("user_version")?, number("application_id")?);
     if format != 0 {
-        let agree = application == (APPLICATION | (format & 0xff));
+        let agree = format <= 0xff && application == (APPLICATION | format);
         return Ok(if agree { Found::Format(format) } else { Found::Damaged });
     }
     let empty = connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;

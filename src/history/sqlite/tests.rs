@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::sync::LazyLock;
 
 use super::super::tests::{begun, ended, fingerprint, invocation, output, ran};
 use super::super::{Entry, History, HistoryError, Query, Status};
@@ -87,11 +88,19 @@ fn a_reader_sees_what_a_writer_has_just_recorded() {
     assert_eq!((count(&next), next.notes().len()), (3, 0));
 }
 
-/// Damages a sound database and sees that nothing crashes and that the next writer works.
-fn damaged(damage: &dyn Fn(&mut fs::File), expect_aside: Option<bool>) {
+/// The bytes of a sound database.
+static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.db");
     filled(&path, 200);
+    fs::read(&path).unwrap()
+});
+
+/// Damages a sound database and sees that nothing crashes and that the next writer works.
+fn damaged(what: &str, damage: &dyn Fn(&mut fs::File), expect_aside: Option<bool>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    fs::File::create(&path).unwrap().write_all(&SOUND).unwrap();
     damage(&mut fs::OpenOptions::new().read(true).write(true).open(&path).unwrap());
     let bytes = fs::read(&path).unwrap();
 
@@ -107,13 +116,13 @@ fn damaged(damage: &dyn Fn(&mut fs::File), expect_aside: Option<bool>) {
 
     let mut history = SqliteHistory::open(&path, true);
     history.past(&wanted).unwrap();
+    history.runs(&Query::default()).unwrap();
     history.begin(&invocation("next"), &|_| false).unwrap();
     history.record(&[Entry::Begun(Box::new(begun("next", "ffff", "job7", "9")))]).unwrap();
     history.record(&[Entry::Ended(Box::new(ended("ffff", Status::Completed, vec![])))]).unwrap();
-    history.runs(&Query::default()).unwrap();
     let aside = names(folder.path()).iter().any(|name| name.starts_with("history.db.corrupt-1"));
     if let Some(expected) = expect_aside {
-        assert_eq!(aside, expected);
+        assert_eq!(aside, expected, "{what}");
     }
     if aside {
         let notes = history.notes();
@@ -121,47 +130,44 @@ fn damaged(damage: &dyn Fn(&mut fs::File), expect_aside: Option<bool>) {
     }
     // What is written last is found, whatever was damaged before.
     let past = history.past(&[(JobName("job7".into()), fingerprint("9").digest())]).unwrap();
-    assert_eq!(past[0].as_ref().unwrap().run.0, "ffff");
+    assert_eq!(past[0].as_ref().map(|past| past.run.0.as_str()), Some("ffff"), "{what}");
     drop(history);
     assert_eq!(SqliteHistory::open(&path, false).run("ffff").unwrap().status, Status::Completed);
 }
 
 #[test]
 fn damage_is_set_aside() {
-    let put = |at: u64, bytes: Vec<u8>| {
-        move |file: &mut fs::File| {
+    let put = |at: u64, bytes: &[u8], aside: Option<bool>| {
+        let write = |file: &mut fs::File| {
             file.seek(SeekFrom::Start(at)).unwrap();
-            file.write_all(&bytes).unwrap();
-        }
+            file.write_all(bytes).unwrap();
+        };
+        damaged(&format!("{bytes:?} at {at}"), &write, aside);
     };
-    damaged(&put(0, b"garbage, not a database at all".to_vec()), Some(true));
-    damaged(&put(0, vec![0; 4096]), Some(true));
-    damaged(&put(60, vec![0; 4]), Some(true));
-    damaged(&put(63, vec![9]), Some(true));
-    damaged(&put(18, vec![9, 2]), None);
-    damaged(&put(100, vec![0xFF; 300]), Some(true));
-    damaged(&|file| file.set_len(100).unwrap(), Some(true));
-    damaged(&|file| file.set_len(5000).unwrap(), Some(true));
-    damaged(&|file| file.set_len(0).unwrap(), Some(false));
-    damaged(&|file| file.set_len(file.metadata().unwrap().len() / 2).unwrap(), Some(true));
+    put(0, b"garbage, not a database at all", Some(true));
+    put(0, &[0; 4096], Some(true));
+    put(60, &[0; 4], Some(true));
+    put(63, &[9], Some(true));
+    put(18, &[9, 2], None);
+    put(100, &[0xFF; 300], Some(true));
+    for (length, aside) in [(0, false), (100, true), (5000, true), (SOUND.len() as u64 / 2, true)] {
+        damaged(&format!("cut to {length}"), &|file| file.set_len(length).unwrap(), Some(aside));
+    }
 }
 
 #[test]
 fn one_flipped_byte_crashes_nothing() {
-    for n in 0..120_u64 {
-        damaged(
-            &move |file| {
-                let length = file.metadata().unwrap().len();
-                // Spread over the file, and every third into its first page.
-                let at = if n % 3 == 0 { (n * 34) % 4096 } else { (n * 2_654_435_761) % length };
-                let mut byte = [0];
-                file.seek(SeekFrom::Start(at)).unwrap();
-                file.read_exact(&mut byte).unwrap();
-                file.seek(SeekFrom::Start(at)).unwrap();
-                file.write_all(&[byte[0] ^ (1 << (n % 8))]).unwrap();
-            },
-            None,
-        );
+    for n in 0..300_u64 {
+        // Spread over the file, and every third into its first page.
+        let at = if n % 3 == 0 { (n * 34) % 4096 } else { (n * 2_654_435_761) % SOUND.len() as u64 };
+        let flip = |file: &mut fs::File| {
+            let mut byte = [0];
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.read_exact(&mut byte).unwrap();
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.write_all(&[byte[0] ^ (1 << (n % 8))]).unwrap();
+        };
+        damaged(&format!("bit {} at {at} of {}", n % 8, SOUND.len()), &flip, None);
     }
 }
 
