@@ -2,14 +2,26 @@
 //!
 //! Called by `engine` and `cli`. Every object is checked against its digest before its bytes leave the store; a corrupt
 //! one is quarantined and counts as missing. Nothing is written outside the store's folder but what a caller restores.
+//!
+//! - `disk`: the store of a workspace; `memory`: the fake;
+//! - `capture`: what a job left at a path, into the store;
+//! - `snapshot`: a measured source tree into the store, and what two trees differ in;
+//! - `restore`: a tree out of the store.
 
+pub mod capture;
+pub mod disk;
+pub mod memory;
+pub mod restore;
+pub mod snapshot;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {doing} {path}: {source}")]
+#[error("could not {doing} `{}`: {source}", path.display())]
 pub struct StoreError {
     /// What was tried, as in `write`.
     pub doing: &'static str,
@@ -17,6 +29,13 @@ pub struct StoreError {
     pub path: PathBuf,
     /// What the system said.
     pub source: std::io::Error,
+}
+
+impl StoreError {
+    /// For `map_err`: names what was tried, and where.
+    pub(crate) fn at<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self { doing, path: path.to_owned(), source }
+    }
 }
 
 /// The port. All methods may be called from several threads.
