@@ -123,7 +123,10 @@ fn folder(store: &dyn Store, root: &Path, stop: &(dyn Fn() -> bool + Sync)) -> R
         folders.par_iter_mut().try_for_each(|folder| {
             let path = &folder.path;
             let leaves: Vec<&mut Entry> = folder.entries.iter_mut().filter(|e| e.kind != Kind::Folder).collect();
-            leaves.into_par_iter().with_min_len(16).try_for_each(|entry| take_all(store, path, [entry].into_iter(), stop))
+            leaves
+                .into_par_iter()
+                .with_min_len(16)
+                .try_for_each(|entry| take_all(store, path, [entry].into_iter(), stop))
         })?;
     }
 
@@ -149,7 +152,10 @@ fn take_all<'a>(
     for entry in entries {
         let path = folder.join(name(entry));
         if stop() {
-            return Err(StoreError::at("store", &path)(io::Error::new(io::ErrorKind::Interrupted, "it was asked to stop")));
+            return Err(StoreError::at("store", &path)(io::Error::new(
+                io::ErrorKind::Interrupted,
+                "it was asked to stop",
+            )));
         }
         let content = leaf(store, &path, entry.kind)?;
         (entry.digest, entry.size) = (content.digest, content.size);

@@ -28,7 +28,7 @@ pub struct StoreError {
     /// Where.
     pub path: PathBuf,
     /// What the system said.
-    pub source: std::io::Error,
+    pub source: io::Error,
 }
 
 impl StoreError {

@@ -95,6 +95,11 @@ impl Ground {
         Self { root: root.to_owned() }
     }
 
+    /// The workspace's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// What is never part of a snapshot, beside `.git`, `.amlrun`, `Amlfile` and `Amlfile.lock`: declared outputs, as globs
     /// relative to the workspace, and files (the Amlfile in use may have another name).
     ///

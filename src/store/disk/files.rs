@@ -56,3 +56,8 @@ pub(in crate::store) fn write_new(to: &Path, bytes: &[u8], mode: u32) -> Result<
 pub(in crate::store) fn discard(path: &Path) {
     drop(std::fs::remove_file(path));
 }
+
+/// Whether the disk could not give back what was written to it.
+pub(in crate::store) fn is_bad_block(why: &io::Error) -> bool {
+    why.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}

@@ -1,0 +1,286 @@
+//! The store of a workspace: objects in a folder.
+//!
+//! ```text
+//! pack-0001.data, pack-0001.index   small objects, many in one file (`format`, `index`, `appender`)
+//! large/ab/<digest>                 large ones, each a file (`large`)
+//! incoming/                         large ones on their way
+//! quarantine/                       what was found corrupt
+//! ```
+//!
+//! Loose files are dear where there are many (100,000 of them cost more to create than to hash and write); packs are not.
+//! A pack belongs to one process at a time, so there are about as many as there were processes at once. Whoever only reads
+//! writes nothing, unless something is corrupt. Nothing is ever removed but what is corrupt; a later clean-up must hold the
+//! packs' locks and must not use a number again.
+
+mod appender;
+mod copy;
+pub(in crate::store) mod files;
+mod format;
+mod index;
+mod large;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use appender::{Appender, Unsynced};
+use format::{HEADER, LARGE};
+use index::{Index, Place, QUARANTINE};
+use large::Large;
+
+use super::{Store, StoreError};
+use crate::digest::Digest;
+
+/// So many data files are held open for reading.
+const OPEN: usize = 32;
+
+/// Objects in a folder. All methods may be called from several threads, and several processes may use one folder.
+#[derive(Debug)]
+pub struct DiskStore {
+    folder: PathBuf,
+    /// Locked after `appender`, where both are.
+    index: RwLock<Index>,
+    appender: Mutex<Option<Appender>>,
+    readers: Mutex<BTreeMap<u32, Arc<File>>>,
+    large: Large,
+    /// Packs that are not durable yet and belong to no appender any more.
+    retired: Mutex<Vec<Unsynced>>,
+    /// The last pack whose name was made durable.
+    named: AtomicU32,
+    /// One at a time, so that who comes second waits for what the first began.
+    flushing: Mutex<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl DiskStore {
+    /// A store in a folder, which is made when the first object is put. Nothing is read or written before it is used.
+    pub fn open(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            index: RwLock::default(),
+            appender: Mutex::default(),
+            readers: Mutex::default(),
+            large: Large::new(folder),
+            retired: Mutex::default(),
+            named: AtomicU32::new(0),
+            flushing: Mutex::default(),
+        }
+    }
+
+    /// The index, read if it was not yet.
+    fn index(&self) -> Result<RwLockReadGuard<'_, Index>, StoreError> {
+        let read = || self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = read();
+        if index.is_loaded() {
+            return Ok(index);
+        }
+        drop(index);
+        let mut index = self.index_mut();
+        if !index.is_loaded() {
+            index.load(&self.folder)?;
+        }
+        drop(index);
+        Ok(read())
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what other processes added; whether there was anything.
+    fn refresh(&self) -> Result<bool, StoreError> {
+        let own = lock(&self.appender).as_ref().map(Appender::number);
+        self.index_mut().refresh(&self.folder, own)
+    }
+
+    fn put_small(&self, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.index()?.has(&digest) {
+            return Ok(());
+        }
+        let mut holder = lock(&self.appender);
+        if self.index()?.has(&digest) {
+            return Ok(());
+        }
+        if let Some(full) = holder.as_mut().filter(|appender| appender.is_full()) {
+            full.write_out()?;
+            lock(&self.retired).extend(full.handles());
+            *holder = None;
+        }
+        let appender = match &mut *holder {
+            Some(appender) => appender,
+            none => none.insert(Appender::take(&self.folder, &mut self.index_mut())?),
+        };
+        let record = appender.append(digest, bytes, &*self.index()?)?;
+        self.index_mut().add(appender.number(), &[record]);
+        Ok(())
+    }
+
+    /// A small object's bytes, verified, from wherever they are right.
+    fn get_small(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let places = self.index()?.places(digest);
+        for (place, length) in places {
+            let bytes = match self.read(place, length) {
+                Ok(bytes) => bytes,
+                Err(why) if matches!(why.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => Vec::new(),
+                Err(why) if files::is_bad_block(&why) => Vec::new(),
+                Err(why) => return Err(StoreError::at("read", &index::data_path(&self.folder, place.pack))(why)),
+            };
+            if bytes.len() == length as usize && Digest::of(&bytes) == *digest {
+                return Ok(Some(bytes));
+            }
+            self.quarantine(digest, place, &bytes);
+        }
+        Ok(None)
+    }
+
+    fn read(&self, place: Place, length: u32) -> io::Result<Vec<u8>> {
+        if let Some(pending) = lock(&self.appender).as_ref().and_then(|appender| appender.pending(place, length)) {
+            return Ok(pending.to_vec());
+        }
+        let known = lock(&self.readers).get(&place.pack).map(Arc::clone);
+        let file = match known {
+            Some(file) => file,
+            None => {
+                let file = Arc::new(File::open(index::data_path(&self.folder, place.pack))?);
+                let mut readers = lock(&self.readers);
+                if readers.len() >= OPEN {
+                    readers.clear();
+                }
+                readers.insert(place.pack, Arc::clone(&file));
+                file
+            }
+        };
+        let mut bytes = vec![0; length as usize];
+        file.read_exact_at(&mut bytes, u64::from(place.offset) + HEADER as u64)?;
+        Ok(bytes)
+    }
+
+    /// Data before index: no record is durable before what it leads to. Then their names, the first time.
+    fn sync(&self, unsynced: &Unsynced) -> Result<(), StoreError> {
+        let synced = unsynced.data.sync_data().and_then(|()| unsynced.index.sync_data());
+        synced.map_err(StoreError::at("write", &index::data_path(&self.folder, unsynced.number)))?;
+        if self.named.swap(unsynced.number, Ordering::Relaxed) != unsynced.number {
+            let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|why| {
+                self.named.store(0, Ordering::Relaxed);
+                StoreError::at("write", &self.folder)(why)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a corrupt object, and keeps its bytes for whoever wants to know. In a store that cannot be written it is
+    /// forgotten by this process alone.
+    fn quarantine(&self, digest: &Digest, place: Place, bytes: &[u8]) {
+        self.index_mut().mask(digest, place);
+        let folder = self.folder.join(QUARANTINE);
+        if files::make_folder(&folder).is_ok() {
+            drop(files::write_new(&folder.join(index::masked_name(digest, place)), bytes, 0o444));
+        }
+    }
+}
+
+impl Store for DiskStore {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        if bytes.len() as u64 > LARGE {
+            self.large.put(&digest, bytes)?;
+        } else {
+            self.put_small(digest, bytes)?;
+        }
+        Ok(digest)
+    }
+
+    fn put_file(&self, path: &Path, known: Option<(Digest, u64)>) -> Result<(Digest, u64), StoreError> {
+        if let Some((digest, size)) = known {
+            let there = if size > LARGE { self.large.has(&digest) } else { self.index()?.has(&digest) };
+            if there {
+                return Ok((digest, size));
+            }
+        }
+        let (file, found) = files::open_regular(path)?;
+        let large = |size| {
+            let stored = self.large.put_file(&file, path, size, LARGE + 1)?;
+            stored.or_else(|bytes| self.put(&bytes).map(|digest| (digest, bytes.len() as u64)))
+        };
+        if found.len() > LARGE {
+            return large(found.len());
+        }
+        // One byte more, so that growth is seen.
+        let mut bytes = vec![0; usize::try_from(found.len()).unwrap_or_default() + 1];
+        let mut filled = 0;
+        loop {
+            let n = match (&file).read(&mut bytes[filled..]) {
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+                n => n.map_err(StoreError::at("read", path))?,
+            };
+            filled += n;
+            if filled as u64 > LARGE {
+                io::Seek::rewind(&mut &file).map_err(StoreError::at("read", path))?;
+                return large(filled as u64);
+            }
+            // All that was promised and nothing more: the end, without another call.
+            if n == 0 || (filled as u64 == found.len() && filled < bytes.len()) {
+                bytes.truncate(filled);
+                return Ok((self.put(&bytes)?, filled as u64));
+            }
+            bytes.resize(bytes.len() + (64 << 10), 0);
+        }
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        let known = || self.index().is_ok_and(|index| index.has(digest));
+        known() || self.large.has(digest) || (self.refresh().unwrap_or_default() && known())
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut found = self.get_small(digest)?;
+        if found.is_none() {
+            found = self.large.get(digest)?;
+        }
+        if found.is_none() && self.refresh()? {
+            found = self.get_small(digest)?;
+        }
+        Ok(found)
+    }
+
+    fn write_to(&self, digest: &Digest, to: &Path, executable: bool, link: bool) -> Result<bool, StoreError> {
+        let mode = files::mode(executable, link);
+        let mut bytes = self.get_small(digest)?;
+        if bytes.is_none() {
+            if self.large.write_to(digest, to, mode, link)? {
+                return Ok(true);
+            }
+            if self.refresh()? {
+                bytes = self.get_small(digest)?;
+            }
+        }
+        let Some(bytes) = bytes else { return Ok(false) };
+        files::write_new(to, &bytes, mode)?;
+        Ok(true)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        let _one = lock(&self.flushing);
+        let mut open = std::mem::take(&mut *lock(&self.retired));
+        let mut written = Ok(());
+        if let Some(appender) = lock(&self.appender).as_mut() {
+            written = appender.write_out();
+            open.extend(appender.handles());
+        }
+        if let Err(why) = written.and_then(|()| open.iter().try_for_each(|unsynced| self.sync(unsynced))) {
+            lock(&self.retired).append(&mut open);
+            return Err(why);
+        }
+        self.large.flush()
+    }
+}
