@@ -10,11 +10,13 @@
 pub mod clean;
 pub mod json;
 pub mod lines;
+pub mod progress;
 pub mod style;
 pub mod table;
 pub mod telling;
 pub mod terminal;
 pub mod verdicts;
+pub mod view;
 pub mod words;
 
 pub use style::Style;
@@ -48,6 +50,8 @@ pub fn listener(choice: Choice) -> Box<dyn Listener> {
         Box::new(json::Json::new(Box::new(std::io::stdout())))
     } else if choice.dry_run {
         Box::new(lines::Lines::new(Box::new(std::io::stdout()), options))
+    } else if choice.terminal && !choice.quiet {
+        Box::new(progress::Progress::new(telling::Options { live: true, ..options }))
     } else {
         Box::new(lines::Lines::new(Box::new(std::io::stderr()), options))
     }
