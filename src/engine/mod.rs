@@ -1,1 +1,107 @@
-//! .
+//! The engine: carries a plan out against the ports. It decides nothing itself: `staleness` judges, `schedule` orders.
+//!
+//! Called by `cli`. Its own thread owns all state and tells all events; hashing, building, running and collecting happen
+//! on worker threads that answer by mail.
+
+pub mod attempt;
+pub mod byproducts;
+pub mod collect;
+pub mod commit;
+pub mod drive;
+pub mod inspect;
+pub mod interrupt;
+pub mod judging;
+pub mod locks;
+pub mod measuring;
+pub mod memory;
+pub mod publish;
+pub mod stage;
+pub mod telling;
+pub mod variables;
+pub mod workers;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::clock::Clock;
+use crate::environment::Environments;
+use crate::history::History;
+use crate::ids::JobId;
+use crate::plan::job::Plan;
+use crate::project::model::{Link, Project};
+use crate::schedule::Capacity;
+use crate::store::Store;
+use crate::target::Target;
+use crate::tree::Ground;
+
+/// The outside world, as far as the engine is concerned: a seam each.
+pub struct World<'w> {
+    /// The time.
+    pub clock: &'w dyn Clock,
+    /// The workspace's folder, absolute.
+    pub root: &'w Path,
+    /// Its state: `.amlrun`.
+    pub state: &'w Path,
+    /// The project's files.
+    pub ground: &'w Ground,
+    /// The objects.
+    pub store: &'w dyn Store,
+    /// The records, for reading.
+    pub history: &'w dyn History,
+    /// The environments.
+    pub environments: &'w dyn Environments,
+    /// This machine.
+    pub local: &'w dyn Target,
+    /// Locks between invocations.
+    pub locks: &'w locks::Locks,
+    /// The variables of this process.
+    pub variables: &'w BTreeMap<String, String>,
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What the machine has.
+    pub machine: Capacity,
+    /// Go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// Run the goals even where they are fresh.
+    pub force: bool,
+    /// This program, for the watchdog; none starts no watchdog.
+    pub program: Option<std::path::PathBuf>,
+}
+
+/// What is carried out.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'w> {
+    /// The plan.
+    pub plan: &'w Plan,
+    /// What it was made from.
+    pub project: &'w Project,
+}
+
+impl Work<'_> {
+    /// How restored files come into the project.
+    #[must_use]
+    pub fn link(&self) -> bool {
+        self.project.workspace.link == Link::Hardlink
+    }
+}
+
+/// What keeps a plan from being carried out at all.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum EngineError {
+    #[error("inputs are missing")]
+    InputsMissing(Vec<(JobId, usize)>),
+    #[error(transparent)]
+    Tree(#[from] crate::tree::TreeError),
+    #[error(transparent)]
+    History(#[from] crate::history::HistoryError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error("environment `{name}`: {source}")]
+    Environment { name: String, source: crate::environment::EnvironmentError },
+    #[error("could not {doing} {path}: {why}")]
+    State { doing: &'static str, path: std::path::PathBuf, why: String },
+}

@@ -212,3 +212,12 @@ fn drain(output: &mut std::fs::File, buffer: &mut [u8], log: &mut Log<'_>, mail:
         }
     }
 }
+
+/// Whether a command can be given read-only mounts here; tried with `true` on a folder bound to itself.
+#[must_use]
+pub fn mounts_work(folder: &std::path::Path) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "this is the target that runs processes")]
+    let mut command = Command::new("/bin/true");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    sys::bind_read_only(&mut command, &[(folder, folder)]).is_ok() && command.status().is_ok_and(|status| status.success())
+}

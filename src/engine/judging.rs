@@ -1,0 +1,275 @@
+//! Gathers a job's fingerprint from what was found, and has `staleness` judge it.
+
+use std::collections::BTreeMap;
+
+use super::measuring::{Found, no_sources};
+use super::memory::Remembered;
+use super::{EngineError, Work, World};
+use crate::content::{Content, Kind};
+use crate::digest::Digest;
+use crate::environment::Step;
+use crate::ids::JobId;
+use crate::plan::job::{Command, Job, Runner};
+use crate::project::model::{Environment, EnvironmentKind};
+use crate::staleness::judge::{self, Recorded};
+use crate::staleness::{Fingerprint, Key, Orders, Past, Present, Reason, Verdict, fingerprint};
+use crate::store::snapshot;
+
+/// The environments of a plan as its jobs use them, with their keys.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// The environments; a bare one is given `python3` for jobs whose script needs an interpreter.
+    pub environments: Vec<Environment>,
+    /// Their keys; none where it is not known before the environment is resolved (in a dry run).
+    pub keys: Vec<Option<Key>>,
+    /// Which of them a job uses; none for a bare command.
+    pub of: Vec<Option<usize>>,
+}
+
+impl Surroundings {
+    /// Finds the keys of the environments that the jobs use.
+    ///
+    /// # Errors
+    /// Where one is not to be had.
+    pub fn gather(
+        work: Work<'_>,
+        world: &World<'_>,
+        frozen: bool,
+        told: &mut dyn FnMut(&str, Step),
+    ) -> Result<Self, EngineError> {
+        let mut gathered = Self::default();
+        let mut index: BTreeMap<(usize, bool), usize> = BTreeMap::new();
+        for job in &work.plan.jobs {
+            let declared = &work.project.environments[job.environment];
+            let bare = declared.kind == EnvironmentKind::UserManaged { interpreter: None };
+            let python = matches!(job.command, Command::Script { runner: Runner::Python, .. });
+            if bare && !python {
+                gathered.of.push(None);
+                continue;
+            }
+            let next = gathered.environments.len();
+            let at = *index.entry((job.environment, bare)).or_insert(next);
+            if at == next {
+                let mut environment = declared.clone();
+                if bare {
+                    environment.kind = EnvironmentKind::UserManaged { interpreter: Some("python3".to_owned()) };
+                }
+                let name = environment.name.clone();
+                let key = world
+                    .environments
+                    .key(&environment, frozen, &mut |step| told(&name, step))
+                    .map_err(|source| EngineError::Environment { name: name.clone(), source })?;
+                gathered.environments.push(environment);
+                gathered.keys.push(key);
+            }
+            gathered.of.push(Some(at));
+        }
+        Ok(gathered)
+    }
+}
+
+/// What a fingerprint could not be made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lacking {
+    /// Inputs, by their places in the job.
+    Inputs(Vec<usize>),
+    /// The environment is not resolved yet.
+    Environment,
+}
+
+/// Judges jobs.
+pub struct Judge<'j> {
+    /// What is judged.
+    pub work: Work<'j>,
+    /// Against what.
+    pub world: &'j World<'j>,
+    /// The environments.
+    pub surroundings: Surroundings,
+    /// What was found on disk.
+    pub found: Found,
+    /// `--force`.
+    pub force: bool,
+    /// Successful runs by fingerprint digest, as far as they were asked for.
+    past: BTreeMap<Digest, Past>,
+    asked: std::collections::BTreeSet<Digest>,
+}
+
+impl<'j> Judge<'j> {
+    /// A judge of these jobs. Asks the history at once for what would be fresh if nothing had changed.
+    ///
+    /// # Errors
+    /// Where the history cannot be read.
+    pub fn new(
+        work: Work<'j>,
+        world: &'j World<'j>,
+        surroundings: Surroundings,
+        found: Found,
+        force: bool,
+    ) -> Result<Self, EngineError> {
+        let mut judge =
+            Self { work, world, surroundings, found, force, past: BTreeMap::new(), asked: std::collections::BTreeSet::new() };
+        let wanted: Vec<_> = (0..work.plan.jobs.len())
+            .filter_map(|at| Some((work.plan.jobs[at].name.clone(), judge.fingerprint(JobId(at)).ok()?.digest())))
+            .collect();
+        judge.past = world.history.past(&wanted)?;
+        judge.asked = wanted.into_iter().map(|(_, digest)| digest).collect();
+        Ok(judge)
+    }
+
+    fn job(&self, job: JobId) -> &'j Job {
+        &self.work.plan.jobs[job.0]
+    }
+
+    /// Everything that a job's result depends on, as it is now.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn fingerprint(&self, id: JobId) -> Result<Fingerprint, Lacking> {
+        let job = self.job(id);
+        let environment = match self.surroundings.of[id.0] {
+            None => None,
+            Some(at) => Some(self.surroundings.keys[at].as_ref().ok_or(Lacking::Environment)?.digest),
+        };
+        let mut inputs = BTreeMap::new();
+        let mut missing = Vec::new();
+        for (at, input) in job.inputs.iter().enumerate() {
+            match self.found.paths.get(&input.path).copied().flatten() {
+                Some(measured) => drop(inputs.insert(input.name.clone(), input_key(measured.content))),
+                None => missing.push(at),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Lacking::Inputs(missing));
+        }
+        Ok(Fingerprint {
+            format: fingerprint::FORMAT,
+            command: words(&job.command),
+            params: job.params.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+            variables: job.variables.clone(),
+            framework: job.framework.clone(),
+            distributed: distributed(job),
+            environment,
+            sources: self.found.spec_of[id.0].map_or_else(|| no_sources().digest, |at| self.found.sources[at].content.digest),
+            inputs,
+        })
+    }
+
+    /// What stands in the way of a fresh verdict whatever is on record.
+    #[must_use]
+    pub fn orders(&self, id: JobId) -> Orders {
+        Orders { force: self.force && self.job(id).goal, no_cache: !self.job(id).cache }
+    }
+
+    fn present(&self, id: JobId) -> Vec<Present> {
+        let at = |path: &crate::relpath::RelPath| self.found.output(path).map(|measured| measured.content);
+        self.job(id).outputs.iter().map(|o| Present { path: o.path.clone(), content: at(&o.path) }).collect()
+    }
+
+    /// Forgets what the history said of a fingerprint, so that it is asked again.
+    pub fn forget(&mut self, digest: &Digest) {
+        self.asked.remove(digest);
+        self.past.remove(digest);
+    }
+
+    fn in_store(&self, recorded: &Recorded) -> bool {
+        recorded.content().is_some_and(|content| snapshot::present(self.world.store, &content).unwrap_or(false))
+    }
+
+    /// Judges a job whose needs are done.
+    ///
+    /// # Errors
+    /// Where the history cannot be read.
+    pub fn judge(&mut self, id: JobId, now: &Fingerprint) -> Result<Verdict, EngineError> {
+        let digest = now.digest();
+        if self.asked.insert(digest) {
+            self.past.append(&mut self.world.history.past(&[(self.job(id).name.clone(), digest)])?);
+        }
+        let past = self.past.get(&digest);
+        let present = self.present(id);
+        let in_store = |recorded: &Recorded| self.in_store(recorded);
+        if let Some(verdict) = judge::fresh(self.orders(id), past, &present, &in_store) {
+            return Ok(verdict);
+        }
+        let last = self.world.history.last(&self.job(id).name)?;
+        let memory = Remembered { judge: self, job: id };
+        let reasons = judge::reasons(self.orders(id), now, past, last.as_ref(), &present, &in_store, &memory);
+        Ok(Verdict::Stale { reasons })
+    }
+
+    /// Reasons for a job that cannot be judged for what it lacks.
+    #[must_use]
+    pub fn lacking(&self, id: JobId, lacking: &Lacking) -> Vec<Reason> {
+        let job = self.job(id);
+        match lacking {
+            Lacking::Inputs(missing) => missing
+                .iter()
+                .map(|&at| Reason::InputMissing { name: job.inputs[at].name.clone(), path: shown(&job.inputs[at].path) })
+                .collect(),
+            Lacking::Environment => {
+                vec![Reason::EnvironmentChanged { fact: "lock".to_owned(), was: None, is: Some("not resolved yet".to_owned()) }]
+            }
+        }
+    }
+
+    /// What a job that would be fresh leaves at its outputs, restored or not: what those that need it will see.
+    pub fn assume(&mut self, id: JobId, since: &Digest) {
+        let Some(past) = self.past.get(since) else { return };
+        for output in &past.outputs {
+            let path = crate::project::model::InputPath::Inside(output.path.clone());
+            if self.job(id).outputs.iter().all(|declared| declared.path != output.path) {
+                continue;
+            }
+            if let (Some(content), Some(slot)) = (output.content(), self.found.paths.get_mut(&path)) {
+                let stamp = slot.map(|measured| measured.stamp).unwrap_or_default();
+                *slot = Some(crate::tree::Measured { content, stamp, files: 1 });
+            }
+        }
+    }
+
+    /// The facts behind an environment's digest, from this invocation or an earlier one.
+    #[must_use]
+    pub fn key(&self, digest: &Digest) -> Option<Key> {
+        let known = self.surroundings.keys.iter().flatten().find(|key| key.digest == *digest);
+        known.cloned().or_else(|| self.world.history.key(digest).ok().flatten())
+    }
+}
+
+/// A path as the user knows it.
+#[must_use]
+pub fn shown(path: &crate::project::model::InputPath) -> String {
+    super::measuring::ground_path(path).display().to_string()
+}
+
+/// An input's content as it enters a fingerprint: a folder's node and a file's bytes as they are, so that `why` can find
+/// the files that differ; an executable apart from a plain file.
+#[must_use]
+pub fn input_key(content: Content) -> Digest {
+    match content.kind {
+        Kind::File | Kind::Folder => content.digest,
+        Kind::Executable | Kind::Link => content.key(),
+    }
+}
+
+/// The command as it enters a fingerprint.
+fn words(command: &Command) -> Vec<String> {
+    match command {
+        Command::Shell(text) => vec!["shell".to_owned(), text.clone()],
+        Command::Script { script, arguments, runner } => {
+            let runner = match runner {
+                Runner::Python => "python",
+                Runner::Shell => "sh",
+                Runner::Rscript => "Rscript",
+                Runner::Itself => "exec",
+            };
+            [runner, script].into_iter().map(str::to_owned).chain(arguments.iter().cloned()).collect()
+        }
+    }
+}
+
+fn distributed(job: &Job) -> BTreeMap<String, String> {
+    let Some(distributed) = &job.distributed else { return BTreeMap::new() };
+    let mut fields = distributed.options.clone();
+    fields.insert("type".to_owned(), distributed.kind.clone());
+    fields.insert("nodes".to_owned(), distributed.nodes.to_string());
+    fields
+}

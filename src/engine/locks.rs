@@ -1,0 +1,82 @@
+//! Locks between invocations: one file, a byte a key. They end with the process, so nothing is ever to be unlocked by hand.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::digest::Digest;
+use crate::sys::{Locking, lock_byte};
+
+/// The locks of one invocation. A key that this invocation holds already is granted again: within an invocation the
+/// engine keeps keys apart itself.
+#[derive(Debug)]
+pub struct Locks {
+    path: PathBuf,
+    file: OnceLock<Option<File>>,
+}
+
+impl Locks {
+    /// Locks in this file, which is made when the first lock is asked for.
+    #[must_use]
+    pub fn new(state: &Path) -> Self {
+        Self { path: state.join("lock"), file: OnceLock::new() }
+    }
+
+    fn file(&self) -> Option<&File> {
+        let open = || File::options().create(true).truncate(false).read(true).write(true).open(&self.path).ok();
+        self.file.get_or_init(open).as_ref()
+    }
+
+    /// Takes the lock of a key if nobody else has it. Where the file system has no locks it is granted: two invocations
+    /// may then do the same work twice, which costs time and nothing else.
+    #[must_use]
+    pub fn try_lock(&self, key: &Digest) -> bool {
+        self.file().is_none_or(|file| lock_byte(file, place(key), Locking::Try).unwrap_or(true))
+    }
+
+    /// Lets it go.
+    pub fn release(&self, key: &Digest) {
+        if let Some(file) = self.file() {
+            let _ = lock_byte(file, place(key), Locking::Release);
+        }
+    }
+
+    /// Waits until nobody has the lock of a key, without taking it.
+    pub fn wait(&self, key: &Digest) {
+        // A descriptor of its own, so that a lock which this invocation takes meanwhile is not let go by mistake.
+        if let Ok(file) = File::options().read(true).write(true).open(&self.path) {
+            let _ = lock_byte(&file, place(key), Locking::Wait);
+        }
+    }
+
+    /// Whether somebody else has the lock of a key.
+    #[must_use]
+    pub fn held_elsewhere(&self, key: &Digest) -> bool {
+        let Ok(file) = File::options().read(true).write(true).open(&self.path) else { return false };
+        !lock_byte(&file, place(key), Locking::Try).unwrap_or(true)
+    }
+}
+
+/// The byte of a key.
+fn place(key: &Digest) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&key.as_bytes()[..8]);
+    u64::from_le_bytes(bytes) >> 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_keeps_others_out_until_it_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (Locks::new(folder.path()), Locks::new(folder.path()));
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        assert!(one.try_lock(&a));
+        assert!(!two.try_lock(&a) && two.held_elsewhere(&a));
+        assert!(two.try_lock(&b));
+        one.release(&a);
+        assert!(two.try_lock(&a));
+    }
+}

@@ -1,0 +1,166 @@
+//! Measures what the jobs of a plan depend on, all at once and in parallel, before any is judged: sources, inputs that no
+//! job makes, and the outputs that lie in the project.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::telling::Teller;
+use super::{EngineError, Work, World};
+use crate::content::{Content, Kind};
+use crate::event::Event;
+use crate::plan::job::{Command, Job};
+use crate::project::model::InputPath;
+use crate::relpath::RelPath;
+use crate::tree::{Measured, SourceSpec, TreeError, Watch};
+
+/// What was found, by path, and what is found out later.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The distinct snapshots.
+    pub specs: Vec<SourceSpec>,
+    /// Which of them a job takes; none takes no file.
+    pub spec_of: Vec<Option<usize>>,
+    /// What they hold.
+    pub sources: Vec<Measured>,
+    /// Inputs and outputs in the project or anywhere else.
+    pub paths: BTreeMap<InputPath, Option<Measured>>,
+}
+
+/// Counts what is read.
+#[derive(Debug, Default)]
+pub struct Counter {
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Watch for Counter {
+    fn saw(&self, files: u64, bytes: u64) {
+        self.files.fetch_add(files, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Counter {
+    fn read(&self) -> (u64, u64) {
+        (self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// A path as the ground takes it: relative to the workspace, or absolute.
+#[must_use]
+pub fn ground_path(path: &InputPath) -> PathBuf {
+    match path {
+        InputPath::Inside(path) => path.as_path().to_owned(),
+        InputPath::Absolute(path) => path.clone(),
+    }
+}
+
+/// The snapshot of a job; none where it takes no file.
+#[must_use]
+pub fn spec_of(job: &Job) -> Option<SourceSpec> {
+    let script = match &job.command {
+        Command::Script { script, .. } => Some(script.clone()),
+        Command::Shell(_) => None,
+    };
+    if script.is_none() && job.sources.as_ref().is_some_and(Vec::is_empty) {
+        return None;
+    }
+    let inside = |input: &crate::plan::job::Input| match &input.path {
+        InputPath::Inside(path) => Some(path.clone()),
+        InputPath::Absolute(_) => None,
+    };
+    Some(SourceSpec {
+        directory: job.source_directory.clone(),
+        globs: job.sources.clone(),
+        script,
+        without: job.inputs.iter().filter_map(inside).filter(|path| path.is_within(&job.source_directory)).collect(),
+    })
+}
+
+/// The content of a snapshot that takes no file.
+#[must_use]
+pub fn no_sources() -> Content {
+    Content { kind: Kind::Folder, digest: crate::digest::Digest::of(&crate::content::encode(&[])), size: 0 }
+}
+
+/// Measures everything, telling how it goes.
+///
+/// # Errors
+/// Where something cannot be read.
+pub fn measure(work: Work<'_>, world: &World<'_>, teller: &mut Teller<'_, '_>) -> Result<Found, EngineError> {
+    let mut found = Found::default();
+    let mut index: BTreeMap<SourceSpec, usize> = BTreeMap::new();
+    let mut wanted: BTreeSet<InputPath> = BTreeSet::new();
+    for job in &work.plan.jobs {
+        found.spec_of.push(spec_of(job).map(|spec| {
+            let next = index.len();
+            *index.entry(spec).or_insert(next)
+        }));
+        wanted.extend(job.inputs.iter().map(|input| input.path.clone()));
+        wanted.extend(job.outputs.iter().map(|output| InputPath::Inside(output.path.clone())));
+    }
+    let mut specs: Vec<(usize, SourceSpec)> = index.into_iter().map(|(spec, at)| (at, spec)).collect();
+    specs.sort_unstable_by_key(|(at, _)| *at);
+    found.specs = specs.into_iter().map(|(_, spec)| spec).collect();
+    let wanted: Vec<InputPath> = wanted.into_iter().collect();
+    let paths: Vec<PathBuf> = wanted.iter().map(ground_path).collect();
+    let counter = Counter::default();
+    let read = || -> Result<(Vec<Measured>, Vec<Option<Measured>>), TreeError> {
+        let sources = world.ground.measure_sources(&found.specs, &counter).into_iter().collect::<Result<_, _>>()?;
+        let paths = world.ground.measure(&paths, &counter).into_iter().collect::<Result<_, _>>()?;
+        Ok((sources, paths))
+    };
+    let (sources, contents) = watched(&counter, teller, read)?;
+    let (files, bytes) = counter.read();
+    teller.tell(Event::Measured { files, hashed: 0, bytes });
+    found.sources = sources;
+    found.paths = wanted.into_iter().zip(contents).collect();
+    Ok(found)
+}
+
+/// Does something slow on another thread and tells, meanwhile, how far it is.
+fn watched<T: Send, F: FnOnce() -> T + Send>(counter: &Counter, teller: &mut Teller<'_, '_>, slow: F) -> T
+where
+    T: Send,
+{
+    std::thread::scope(|scope| {
+        let (done, told) = mpsc::channel();
+        let worker = scope.spawn(move || {
+            let result = slow();
+            drop(done);
+            result
+        });
+        while told.recv_timeout(Duration::from_millis(100)) == Err::<(), _>(mpsc::RecvTimeoutError::Timeout) {
+            let (files, bytes) = counter.read();
+            teller.tell(Event::Measuring { files, bytes });
+            teller.tick();
+        }
+        match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+impl Found {
+    /// What lies at the path of an output now.
+    #[must_use]
+    pub fn output(&self, path: &RelPath) -> Option<Measured> {
+        self.paths.get(&InputPath::Inside(path.clone())).copied().flatten()
+    }
+
+    /// Looks again at some paths.
+    ///
+    /// # Errors
+    /// Where one cannot be read.
+    pub fn look_again(&mut self, world: &World<'_>, paths: &[InputPath]) -> Result<(), TreeError> {
+        let at: Vec<PathBuf> = paths.iter().map(ground_path).collect();
+        for (path, now) in paths.iter().zip(world.ground.measure(&at, &Counter::default())) {
+            self.paths.insert(path.clone(), now?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! The environment variables of a job: few of the user's, those it declared, and those that tell it where it is.
+//!
+//! A variable that is not declared does not reach a job: what the job cannot see cannot change its result, so a change of
+//! it can never be a false skip. What every program needs to work at all is let through.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Work, World};
+use crate::environment::Activation;
+use crate::history::Begun;
+use crate::plan::job::Job;
+use crate::project::model::InputPath;
+use crate::target::watchdog;
+
+/// Variables that every job sees, where they are set.
+pub const PASSED: &[&str] = &[
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TERM", "TZ", "TMPDIR", "TEMP", "TMP", "DISPLAY",
+    "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
+    "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "CUDA_HOME", "CUDA_PATH", "JAVA_HOME",
+    "SSH_AUTH_SOCK", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR",
+];
+
+/// Beginnings of names of variables that every job sees.
+pub const PASSED_PREFIXES: &[&str] = &["LC_", "XDG_", "NVIDIA_"];
+
+/// The variables of one attempt.
+#[must_use]
+pub fn of(work: Work<'_>, world: &World<'_>, job: &Job, begun: &Begun, activation: &Activation, gpus: &[u32]) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let passed = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    all.extend(world.variables.iter().filter(|(name, _)| passed(name)).map(|(name, value)| (name.clone(), value.clone())));
+    all.extend(activation.variables.clone());
+    if !activation.path.is_empty() {
+        let own = activation.path.iter().map(|folder| folder.display().to_string());
+        let path = own.chain(all.get("PATH").cloned()).collect::<Vec<_>>().join(":");
+        all.insert("PATH".to_owned(), path);
+    }
+    let mut set = |name: &str, value: &str| drop(all.insert(name.to_owned(), value.to_owned()));
+    // Output is followed line by line, and a run leaves no bytecode among its sources.
+    set("PYTHONUNBUFFERED", "1");
+    set("PYTHONDONTWRITEBYTECODE", "1");
+    // The original's, azure-ml.md §4.5.
+    set("AZUREML_RUN_ID", &begun.run.0);
+    set("AZUREML_ROOT_RUN_ID", &begun.run.0);
+    set("AZUREML_EXPERIMENT_ID", &begun.experiment);
+    set("AZUREML_ARM_PROJECT_NAME", &begun.experiment);
+    set("AZUREML_ARM_WORKSPACE_NAME", &work.project.workspace.name);
+    set("AZUREML_FRAMEWORK", &job.framework);
+    set("AZUREML_TARGET_TYPE", "local");
+    set("AZUREML_OUTPUT_DIRECTORY", "./outputs");
+    set("AMLRUN_RUN_ID", &begun.run.0);
+    set("AMLRUN_JOB", &begun.job.0);
+    set("AMLRUN_EXPERIMENT", &begun.experiment);
+    set("AMLRUN_ATTEMPT", &begun.attempt.to_string());
+    set("AMLRUN_TARGET", &begun.target);
+    set("AMLRUN_WORKSPACE", &work.project.workspace.name);
+    set(watchdog::MARK, &begun.invocation);
+    for (name, value) in &job.params {
+        set(&format!("AZUREML_PARAMETER_{name}"), &value.to_string());
+    }
+    for input in job.inputs.iter().filter(|input| is_name(&input.name)) {
+        set(&format!("AZURE_ML_INPUT_{}", input.name), &seen(job, &input.path));
+    }
+    for output in job.outputs.iter().filter(|output| is_name(&output.name)) {
+        set(&format!("AZURE_ML_OUTPUT_{}", output.name), &seen(job, &InputPath::Inside(output.path.clone())));
+    }
+    if job.resources.gpus > 0 {
+        let numbers: Vec<String> = gpus.iter().map(|&gpu| gpu_name(world, gpu)).collect();
+        set("CUDA_VISIBLE_DEVICES", &numbers.join(","));
+    }
+    for (name, value) in &job.variables {
+        set(name, value);
+    }
+    for name in &job.secrets {
+        if let Some(value) = world.variables.get(name) {
+            set(name, value);
+        }
+    }
+    all
+}
+
+/// The n-th GPU that this process may use itself: its own `CUDA_VISIBLE_DEVICES` names them where it is set.
+fn gpu_name(world: &World<'_>, gpu: u32) -> String {
+    let own = world.variables.get("CUDA_VISIBLE_DEVICES").filter(|names| !names.is_empty());
+    let named = own.and_then(|names| names.split(',').nth(usize::try_from(gpu).unwrap_or(usize::MAX)));
+    named.map_or_else(|| gpu.to_string(), |name| name.trim().to_owned())
+}
+
+/// How a path is reached from the working directory: relative, so that a script which writes it down writes the same
+/// text in every run.
+fn seen(job: &Job, path: &InputPath) -> String {
+    let path: PathBuf = match path {
+        InputPath::Inside(path) => path.seen_from(&job.source_directory),
+        InputPath::Absolute(path) => path.clone(),
+    };
+    path.display().to_string()
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
