@@ -164,6 +164,11 @@ impl Schedule {
         self.set(job, self.instead.unwrap_or(State::Ready));
     }
 
+    /// It waits for something outside of this schedule, and gives up its room.
+    pub fn park(&mut self, job: JobId) {
+        self.set(job, State::Judging);
+    }
+
     /// It failed: the jobs that need it are skipped, and all that did not begin unless `keep_going`.
     pub fn failed(&mut self, job: JobId) {
         self.set(job, State::Failed);

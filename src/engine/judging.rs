@@ -8,6 +8,7 @@ use super::{EngineError, Work, World};
 use crate::content::{Content, Kind};
 use crate::digest::Digest;
 use crate::environment::Step;
+use crate::history::History;
 use crate::ids::JobId;
 use crate::plan::job::{Command, Job, Runner};
 use crate::project::model::{Environment, EnvironmentKind};
@@ -83,6 +84,8 @@ pub struct Judge<'j> {
     pub work: Work<'j>,
     /// Against what.
     pub world: &'j World<'j>,
+    /// The records, for reading.
+    pub history: &'j dyn History,
     /// The environments.
     pub surroundings: Surroundings,
     /// What was found on disk.
@@ -102,16 +105,17 @@ impl<'j> Judge<'j> {
     pub fn new(
         work: Work<'j>,
         world: &'j World<'j>,
+        history: &'j dyn History,
         surroundings: Surroundings,
         found: Found,
         force: bool,
     ) -> Result<Self, EngineError> {
         let mut judge =
-            Self { work, world, surroundings, found, force, past: BTreeMap::new(), asked: std::collections::BTreeSet::new() };
+            Self { work, world, history, surroundings, found, force, past: BTreeMap::new(), asked: std::collections::BTreeSet::new() };
         let wanted: Vec<_> = (0..work.plan.jobs.len())
             .filter_map(|at| Some((work.plan.jobs[at].name.clone(), judge.fingerprint(JobId(at)).ok()?.digest())))
             .collect();
-        judge.past = world.history.past(&wanted)?;
+        judge.past = history.past(&wanted)?;
         judge.asked = wanted.into_iter().map(|(_, digest)| digest).collect();
         Ok(judge)
     }
@@ -175,6 +179,29 @@ impl<'j> Judge<'j> {
         recorded.content().is_some_and(|content| snapshot::present(self.world.store, &content).unwrap_or(false))
     }
 
+    /// The outputs of the recorded run of a fingerprint.
+    #[must_use]
+    pub fn recorded(&self, digest: &Digest) -> Vec<Recorded> {
+        self.past.get(digest).map(|past| past.outputs.clone()).unwrap_or_default()
+    }
+
+    /// Whether a job that was stale is fresh by now, as another invocation ran it.
+    ///
+    /// # Errors
+    /// Where the history or an output cannot be read.
+    pub fn fresh_meanwhile(&mut self, id: JobId, digest: &Digest) -> Result<bool, EngineError> {
+        let mut past = self.history.past(&[(self.job(id).name.clone(), *digest)])?;
+        if !past.contains_key(digest) {
+            return Ok(false);
+        }
+        self.past.append(&mut past);
+        let outputs: Vec<_> =
+            self.job(id).outputs.iter().map(|o| crate::project::model::InputPath::Inside(o.path.clone())).collect();
+        self.found.look_again(self.world, &outputs)?;
+        let in_store = |recorded: &Recorded| self.in_store(recorded);
+        Ok(judge::fresh(self.orders(id), self.past.get(digest), &self.present(id), &in_store).is_some())
+    }
+
     /// Judges a job whose needs are done.
     ///
     /// # Errors
@@ -182,7 +209,7 @@ impl<'j> Judge<'j> {
     pub fn judge(&mut self, id: JobId, now: &Fingerprint) -> Result<Verdict, EngineError> {
         let digest = now.digest();
         if self.asked.insert(digest) {
-            self.past.append(&mut self.world.history.past(&[(self.job(id).name.clone(), digest)])?);
+            self.past.append(&mut self.history.past(&[(self.job(id).name.clone(), digest)])?);
         }
         let past = self.past.get(&digest);
         let present = self.present(id);
@@ -190,7 +217,7 @@ impl<'j> Judge<'j> {
         if let Some(verdict) = judge::fresh(self.orders(id), past, &present, &in_store) {
             return Ok(verdict);
         }
-        let last = self.world.history.last(&self.job(id).name)?;
+        let last = self.history.last(&self.job(id).name)?;
         let memory = Remembered { judge: self, job: id };
         let reasons = judge::reasons(self.orders(id), now, past, last.as_ref(), &present, &in_store, &memory);
         Ok(Verdict::Stale { reasons })
@@ -230,7 +257,7 @@ impl<'j> Judge<'j> {
     #[must_use]
     pub fn key(&self, digest: &Digest) -> Option<Key> {
         let known = self.surroundings.keys.iter().flatten().find(|key| key.digest == *digest);
-        known.cloned().or_else(|| self.world.history.key(digest).ok().flatten())
+        known.cloned().or_else(|| self.history.key(digest).ok().flatten())
     }
 }
 

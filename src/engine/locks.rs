@@ -41,11 +41,14 @@ impl Locks {
         }
     }
 
-    /// Waits until nobody has the lock of a key, without taking it.
-    pub fn wait(&self, key: &Digest) {
-        // A descriptor of its own, so that a lock which this invocation takes meanwhile is not let go by mistake.
-        if let Ok(file) = File::options().read(true).write(true).open(&self.path) {
-            let _ = lock_byte(&file, place(key), Locking::Wait);
+    /// Something that waits until nobody has the lock of a key, without taking it; for a thread of its own.
+    pub fn waiter(&self, key: &Digest) -> impl FnOnce() + Send + 'static {
+        let (path, place) = (self.path.clone(), place(key));
+        move || {
+            // A descriptor of its own, so that a lock which this invocation takes meanwhile is not let go by mistake.
+            if let Ok(file) = File::options().read(true).write(true).open(path) {
+                let _ = lock_byte(&file, place, Locking::Wait);
+            }
         }
     }
 

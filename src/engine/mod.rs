@@ -15,8 +15,10 @@ pub mod locks;
 pub mod measuring;
 pub mod memory;
 pub mod publish;
+pub mod recover;
 pub mod stage;
 pub mod telling;
+pub mod turn;
 pub mod variables;
 pub mod workers;
 
@@ -25,7 +27,6 @@ use std::path::Path;
 
 use crate::clock::Clock;
 use crate::environment::Environments;
-use crate::history::History;
 use crate::ids::JobId;
 use crate::plan::job::Plan;
 use crate::project::model::{Link, Project};
@@ -46,8 +47,6 @@ pub struct World<'w> {
     pub ground: &'w Ground,
     /// The objects.
     pub store: &'w dyn Store,
-    /// The records, for reading.
-    pub history: &'w dyn History,
     /// The environments.
     pub environments: &'w dyn Environments,
     /// This machine.

@@ -82,8 +82,19 @@ pub fn stage(
         }
     }
     let mut staged = Staged { folder: folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new() };
-    for (path, measured) in inputs {
-        staged.input(world, path, measured)?;
+    // An input below another is there with it; copying it again would write through a link into the project.
+    let below = |path: &InputPath| match path {
+        InputPath::Inside(path) => inputs.iter().any(|(other, _)| match other {
+            InputPath::Inside(other) => other != path && path.is_within(other),
+            InputPath::Absolute(_) => false,
+        }),
+        InputPath::Absolute(_) => false,
+    };
+    let distinct: std::collections::BTreeMap<&InputPath, &Measured> = inputs.iter().map(|(path, m)| (path, m)).collect();
+    for (path, measured) in distinct {
+        if !below(path) {
+            staged.input(world, path, measured)?;
+        }
     }
     for output in &job.outputs {
         if let Some(parent) = folder.join(output.path.as_path()).parent() {

@@ -1,0 +1,358 @@
+//! One job, from its lock to its published outputs, on a worker thread: stage, run, look again, collect, publish; tried
+//! again as often as `retries` says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::collect::{Collected, collect, keep_outputs_folder};
+use super::measuring::{Counter, ground_path};
+use super::stage::{StageError, Staged, stage};
+use super::{Work, World, byproducts, publish, variables};
+use crate::content::Content;
+use crate::environment::{Activation, Step};
+use crate::event::Stream;
+use crate::history::{Begun, Ended, Status};
+use crate::ids::{JobId, RunId};
+use crate::launch::{Launch, Outcome, Usage};
+use crate::plan::job::{Command, Job, Runner};
+use crate::project::model::{Environment, InputPath, Isolation};
+use crate::relpath::RelPath;
+use crate::store::snapshot;
+use crate::target::{Cancel, CancelState, Report, command};
+use crate::tree::{Measured, SourceSpec};
+
+/// How long a gentle end may take.
+const GRACE: Duration = Duration::from_secs(10);
+/// The pause before the second attempt; it doubles from then on, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// So many last lines of output are told with a failure.
+const TAIL: usize = 10;
+
+/// Everything that a worker needs for one job.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The job.
+    pub job: JobId,
+    /// How its first run begins; later attempts differ in `run`, `started` and `attempt`.
+    pub begun: Begun,
+    /// Its snapshot as it was judged.
+    pub sources: Option<(SourceSpec, Measured)>,
+    /// Its inputs as they were judged.
+    pub inputs: Vec<(InputPath, Measured)>,
+    /// Its environment.
+    pub environment: Option<Environment>,
+    /// The numbers of its GPUs.
+    pub gpus: Vec<u32>,
+}
+
+/// What a worker tells while it goes on.
+#[derive(Debug)]
+pub enum Note {
+    /// The environment's build.
+    Environment(String, Step),
+    /// A run begins.
+    Begun(Box<Begun>),
+    /// A line of output.
+    Line(Stream, String),
+    /// A run failed and will be tried again.
+    Again { ended: Box<Ended>, attempt: u32, delay: Duration },
+}
+
+/// How a job ended for good.
+#[derive(Debug)]
+pub enum Done {
+    /// It ran, well or not.
+    Ended { ended: Box<Ended>, contents: Vec<(RelPath, Content)>, tail: Vec<String>, began: bool },
+    /// What it was judged by is not there any more: it is to be judged again.
+    Moved,
+}
+
+/// What a worker works with.
+#[derive(Clone, Copy)]
+pub struct Bench<'b> {
+    /// What is carried out.
+    pub work: Work<'b>,
+    /// The outside world.
+    pub world: &'b World<'b>,
+    /// Whether it shall end.
+    pub cancel: &'b dyn Cancel,
+}
+
+/// Does a job.
+pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> Done {
+    let job = &bench.work.plan.jobs[task.job.0];
+    let broken = |why: String| {
+        let mut ended = ending(bench.world, &task.begun.run, Outcome::Broken { why });
+        ended.notes.clear();
+        Done::Ended { ended: Box::new(ended), contents: Vec::new(), tail: Vec::new(), began: false }
+    };
+    let activation = match ready(bench.world, task, tell) {
+        Ok(activation) => activation,
+        Err(why) => return broken(why),
+    };
+    let mut begun = task.begun.clone();
+    loop {
+        let folder = bench.world.state.join("work").join(&begun.invocation).join(&begun.run.0);
+        let done = once(bench, task, job, &begun, &activation, &folder, tell);
+        let _ = publish::remove(&folder);
+        let (ended, contents, tail) = match done {
+            Ok(done) => done,
+            Err(StageError::Moved) => return Done::Moved,
+            Err(StageError::Failed(why)) => return broken(why),
+        };
+        let failed = !matches!(ended.outcome, Outcome::Succeeded | Outcome::Canceled);
+        if !failed || begun.attempt > job.retries || bench.cancel.state() != CancelState::Run {
+            return Done::Ended { ended: Box::new(ended), contents, tail, began: true };
+        }
+        let delay = FIRST_PAUSE.saturating_mul(1 << (begun.attempt - 1).min(16)).min(LONGEST_PAUSE);
+        tell(Note::Again { ended: Box::new(ended), attempt: begun.attempt, delay });
+        pause(bench, delay);
+        begun.run = RunId::fresh();
+        begun.attempt += 1;
+        begun.started = bench.world.clock.now();
+    }
+}
+
+/// Makes the environment ready, telling how its build goes.
+fn ready(world: &World<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> Result<Activation, String> {
+    let Some(environment) = &task.environment else { return Ok(Activation::default()) };
+    let name = environment.name.clone();
+    let told = &mut |step| tell(Note::Environment(name.clone(), step));
+    world.environments.ready(environment, told).map_err(|error| format!("environment `{name}`: {error}"))
+}
+
+/// Waits, unless the end is asked for.
+fn pause(bench: Bench<'_>, delay: Duration) {
+    let until = bench.world.clock.elapsed() + delay;
+    while bench.cancel.state() == CancelState::Run && bench.world.clock.elapsed() < until {
+        let left = until.saturating_sub(bench.world.clock.elapsed()).min(Duration::from_millis(50));
+        std::thread::park_timeout(left);
+    }
+}
+
+type Once = (Ended, Vec<(RelPath, Content)>, Vec<String>);
+
+/// One attempt.
+fn once(
+    bench: Bench<'_>,
+    task: &Task,
+    job: &Job,
+    begun: &Begun,
+    activation: &Activation,
+    folder: &Path,
+    tell: &mut dyn FnMut(Note),
+) -> Result<Once, StageError> {
+    let world = bench.world;
+    let sources = task.sources.as_ref().map(|(spec, measured)| (spec, measured));
+    let staged = stage(world, job, sources, &task.inputs, folder)?;
+    tell(Note::Begun(Box::new(begun.clone())));
+    let record = world.state.join("runs").join(&begun.run.0);
+    let variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
+    let launch = Launch {
+        run: begun.run.clone(),
+        argv: argv(job, &staged.cwd, activation, variables.get("PATH")),
+        cwd: staged.cwd.clone(),
+        variables,
+        mounts: staged.mounts.clone(),
+        log: record.join("user_logs").join("std_log.txt"),
+        live_logs: staged.cwd.join("logs"),
+        time: job.resources.time,
+        grace: GRACE,
+    };
+    let mut tail = std::collections::VecDeque::new();
+    let (outcome, usage) = world.local.run(&launch, bench.cancel, &mut |Report::Line(stream, line)| {
+        if stream == Stream::Output {
+            if tail.len() == TAIL {
+                tail.pop_front();
+            }
+            tail.push_back(line.clone());
+        }
+        tell(Note::Line(stream, line));
+    });
+    let mut ended = ending(world, &begun.run, outcome);
+    ended.usage = usage;
+    keep_logs(&launch.live_logs, &record, job);
+    let contents = finish(bench, task, job, &staged, &mut ended);
+    if job.isolation == Isolation::InPlace {
+        settle_in_place(world, job, folder, ended.outcome == Outcome::Succeeded, &mut ended);
+    }
+    ended.ended = world.clock.now();
+    ended.status = status(&ended.outcome);
+    Ok((ended, contents, tail.into()))
+}
+
+/// After the process: look again, collect, publish.
+fn finish(bench: Bench<'_>, task: &Task, job: &Job, staged: &Staged, ended: &mut Ended) -> Vec<(RelPath, Content)> {
+    let world = bench.world;
+    if ended.outcome != Outcome::Succeeded {
+        let mut kept = Collected::default();
+        if let Err(why) = keep_outputs_folder(world, job, staged, &mut kept) {
+            ended.notes.push(why);
+        }
+        ended.kept = kept.kept;
+        return Vec::new();
+    }
+    for moved in moved(world, task, job, staged) {
+        ended.inputs_moved = true;
+        ended.notes.push(format!("{moved} changed while the job ran: the result is not cached"));
+    }
+    let published = collect(world, job, staged).and_then(|collected| {
+        publish_all(bench, job, staged, &collected, ended)?;
+        Ok(collected)
+    });
+    match published {
+        Ok(collected) => {
+            ended.notes.extend(collected.notes);
+            ended.notes.extend(byproducts::tidy(bench.work, world, job, staged, task.sources.is_some()));
+            ended.outputs = collected.outputs;
+            ended.kept = collected.kept;
+            ended.metrics = collected.metrics;
+            ended.cached = job.cache && !ended.inputs_moved;
+            collected.contents
+        }
+        Err(why) => {
+            ended.outcome = Outcome::Broken { why };
+            Vec::new()
+        }
+    }
+}
+
+/// What was not copied and is no longer what it was when the job was judged.
+fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<String> {
+    let mut moved = Vec::new();
+    let paths: Vec<PathBuf> = staged.linked.iter().map(|(path, _)| ground_path(path)).collect();
+    for ((path, was), now) in staged.linked.iter().zip(world.ground.measure(&paths, &Counter::default())) {
+        match now {
+            Ok(Some(now)) if now.content == was.content => {}
+            _ => moved.push(format!("the input {}", first_difference(world, path, was))),
+        }
+    }
+    if job.isolation == Isolation::InPlace
+        && let Some((spec, was)) = &task.sources
+    {
+        match world.ground.measure_sources(std::slice::from_ref(spec), &Counter::default()).pop() {
+            Some(Ok(now)) if now.content == was.content => {}
+            _ => moved.push(format!("the sources in `{}`", spec.directory)),
+        }
+    }
+    moved
+}
+
+/// The input, with the first file in it that differs where its nodes are known.
+fn first_difference(world: &World<'_>, path: &InputPath, was: &Measured) -> String {
+    let place = ground_path(path);
+    let name = place.display();
+    let _ = snapshot::keep_nodes(world.store, world.ground, &place);
+    let now = world.ground.measure(std::slice::from_ref(&place), &Counter::default()).pop();
+    let Some(Ok(Some(now))) = now else { return format!("`{name}`") };
+    match snapshot::difference(world.store, &was.content.digest, &now.content.digest) {
+        Ok(Some(files)) if !files.is_empty() => format!("`{name}/{}`", files[0].0),
+        _ => format!("`{name}`"),
+    }
+}
+
+fn publish_all(bench: Bench<'_>, job: &Job, staged: &Staged, collected: &Collected, ended: &mut Ended) -> Result<(), String> {
+    if job.isolation == Isolation::InPlace {
+        return Ok(());
+    }
+    let scratch = staged.folder.with_extension("link");
+    for (path, content) in &collected.contents {
+        let mut from = staged.folder.join(path.as_path());
+        if bench.work.link() {
+            fs::create_dir_all(&scratch).map_err(|error| format!("could not make {}: {error}", scratch.display()))?;
+            let linked = scratch.join("output");
+            let written = crate::store::restore::write_tree(bench.world.store, content, &linked, true);
+            if written.map_err(|error| error.to_string())? {
+                from = linked;
+            }
+        }
+        let aside = publish::publish(bench.world, path, &from, content, &ended.run.0).map_err(|error| error.to_string())?;
+        if let Some(aside) = aside {
+            ended.notes.push(format!("`{path}` was edited by hand: set aside as {}", aside.display()));
+        }
+    }
+    let _ = publish::remove(&scratch);
+    Ok(())
+}
+
+/// An in-place run: what lay at the outputs before goes when it succeeded, and comes back when it did not.
+fn settle_in_place(world: &World<'_>, job: &Job, folder: &Path, succeeded: bool, ended: &mut Ended) {
+    for output in &job.outputs {
+        let at = world.root.join(output.path.as_path());
+        let by = folder.join("previous").join(output.path.as_path());
+        if succeeded || fs::symlink_metadata(&by).is_err() {
+            if !succeeded {
+                let _ = publish::remove(&at);
+            }
+            continue;
+        }
+        if let Err(error) = publish::remove(&at).map_err(|e| e.to_string()).and_then(|()| fs::rename(&by, &at).map_err(|e| e.to_string())) {
+            ended.notes.push(format!("could not bring back `{}`: {error}", output.path));
+        }
+    }
+}
+
+/// `logs/` goes with the record of the run.
+fn keep_logs(logs: &Path, record: &Path, job: &Job) {
+    let empty = fs::read_dir(logs).map_or(true, |mut entries| entries.next().is_none());
+    if !empty && job.isolation == Isolation::Snapshot && fs::create_dir_all(record).is_ok() {
+        let _ = fs::rename(logs, record.join("logs"));
+    }
+}
+
+fn status(outcome: &Outcome) -> Status {
+    match outcome {
+        Outcome::Succeeded => Status::Completed,
+        Outcome::Canceled => Status::Canceled,
+        _ => Status::Failed,
+    }
+}
+
+fn ending(world: &World<'_>, run: &RunId, outcome: Outcome) -> Ended {
+    Ended {
+        run: run.clone(),
+        status: status(&outcome),
+        outcome,
+        ended: world.clock.now(),
+        usage: Usage::default(),
+        outputs: Vec::new(),
+        kept: Vec::new(),
+        metrics: std::collections::BTreeMap::new(),
+        cached: false,
+        inputs_moved: false,
+        notes: Vec::new(),
+    }
+}
+
+/// What is executed.
+fn argv(job: &Job, cwd: &Path, activation: &Activation, path: Option<&String>) -> Vec<String> {
+    let path = path.map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
+    let find = |name: &str| command::find_program(name, path, cwd);
+    let found = |name: &str| find(name).map_or_else(|| name.to_owned(), |found| found.display().to_string());
+    match &job.command {
+        Command::Shell(text) => {
+            let mut argv = command::argv(text, &find);
+            if let Some(program) = argv.first_mut()
+                && !program.contains('/')
+            {
+                *program = found(program);
+            }
+            argv
+        }
+        Command::Script { script, arguments, runner } => {
+            let mut argv = match runner {
+                Runner::Python => {
+                    let python = activation.interpreter.as_ref().map(|python| python.display().to_string());
+                    vec![python.unwrap_or_else(|| found("python3")), script.clone()]
+                }
+                Runner::Shell => vec!["/bin/sh".to_owned(), script.clone()],
+                Runner::Rscript => vec![found("Rscript"), script.clone()],
+                Runner::Itself => vec![cwd.join(script).display().to_string()],
+            };
+            argv.extend(arguments.iter().cloned());
+            argv
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Takes what a run left behind into the store: declared outputs, metric files, and `outputs/` of the working directory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::World;
+use super::stage::Staged;
+use crate::content::Content;
+use crate::plan::job::Job;
+use crate::relpath::RelPath;
+use crate::staleness::Recorded;
+use crate::store::capture;
+
+/// A metric file larger than this is not read for scalars.
+const LARGEST_METRICS: u64 = 16 << 20;
+
+/// What a run left.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Declared outputs and metric files.
+    pub outputs: Vec<Recorded>,
+    /// Their contents, for the jobs that need them.
+    pub contents: Vec<(RelPath, Content)>,
+    /// `outputs/`, relative to the working directory.
+    pub kept: Vec<Recorded>,
+    /// Scalars of the metric files, by dotted name.
+    pub metrics: BTreeMap<String, f64>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Takes it all; nothing is published here.
+///
+/// # Errors
+/// Where a declared output is missing, or the store cannot take one: the text says which.
+pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collected, String> {
+    let mut collected = Collected::default();
+    let mut missing = Vec::new();
+    for output in &job.outputs {
+        let at = staged.folder.join(output.path.as_path());
+        match capture::capture(world.store, &at).map_err(|error| error.to_string())? {
+            Some(content) => {
+                collected.outputs.push(Recorded::new(output.path.clone(), content));
+                collected.contents.push((output.path.clone(), content));
+                if output.metric && content.size <= LARGEST_METRICS {
+                    read_metrics(&at, &output.path, &mut collected);
+                }
+            }
+            None => missing.push(format!("`{}`", output.path)),
+        }
+    }
+    if !missing.is_empty() {
+        let (s, were) = if missing.len() == 1 { ("", "was") } else { ("s", "were") };
+        return Err(format!("the declared output{s} {} {were} not written", missing.join(", ")));
+    }
+    keep_outputs_folder(world, job, staged, &mut collected)?;
+    Ok(collected)
+}
+
+/// `outputs/` in the working directory is kept whether declared or not, as in the original.
+pub fn keep_outputs_folder(world: &World<'_>, job: &Job, staged: &Staged, collected: &mut Collected) -> Result<(), String> {
+    let folder = job.source_directory.join("outputs");
+    let declared = |output: &crate::plan::job::Output| folder.is_within(&output.path);
+    let at = staged.cwd.join("outputs");
+    if job.outputs.iter().any(declared) || std::fs::read_dir(&at).is_ok_and(|mut entries| entries.next().is_none()) {
+        return Ok(());
+    }
+    if let Some(content) = capture::capture(world.store, &at).map_err(|error| error.to_string())?
+        && let Ok(path) = RelPath::new("outputs")
+    {
+        collected.kept.push(Recorded::new(path, content));
+    }
+    Ok(())
+}
+
+fn read_metrics(at: &Path, path: &RelPath, collected: &mut Collected) {
+    if at.extension().is_none_or(|extension| extension != "json") {
+        return;
+    }
+    match std::fs::read(at).ok().map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes)) {
+        Some(Ok(value)) => flatten("", &value, &mut collected.metrics),
+        Some(Err(error)) => collected.notes.push(format!("the metric file `{path}` is not JSON: {error}")),
+        None => {}
+    }
+}
+
+/// Numbers by dotted name; lists by their places.
+fn flatten(name: &str, value: &serde_json::Value, metrics: &mut BTreeMap<String, f64>) {
+    let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+    match value {
+        serde_json::Value::Number(number) => drop(number.as_f64().map(|n| metrics.insert(name.to_owned(), n))),
+        serde_json::Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(&below(key), value, metrics)),
+        serde_json::Value::Array(items) if items.len() <= 100 => {
+            items.iter().enumerate().for_each(|(at, value)| flatten(&below(&at.to_string()), value, metrics));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_flattened_with_dots() {
+        let value = serde_json::json!({"mse": 1.5, "train": {"loss": [1, 2]}, "name": "ridge"});
+        let mut metrics = BTreeMap::new();
+        flatten("", &value, &mut metrics);
+        let names: Vec<_> = metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(names, ["mse=1.5", "train.loss.0=1", "train.loss.1=2"]);
+    }
+}

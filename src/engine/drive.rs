@@ -1,0 +1,142 @@
+//! Carries a plan out: measures, judges, and starts the loop of `turn.rs`.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use super::attempt::Bench;
+use super::interrupt::Interrupt;
+use super::judging::{Judge, Lacking, Surroundings};
+use super::telling::Teller;
+use super::turn::{Engine, Post};
+use super::workers::serve;
+use super::{EngineError, Options, Work, World, commit, measuring, recover};
+use crate::environment::Step;
+use crate::event::{self, Event, Listener, Summary};
+use crate::history::{History, Invocation};
+use crate::ids::JobId;
+use crate::plan::job::Job;
+use crate::schedule::{Capacity, Schedule};
+
+/// The records: one connection to read with, on the engine's thread, and one to write with, on the committer's.
+pub struct Records<'r> {
+    /// For reading.
+    pub reader: &'r dyn History,
+    /// For writing; touched only when something runs.
+    pub writer: Box<dyn History + 'r>,
+}
+
+/// Carries out a plan.
+///
+/// # Errors
+/// What keeps it from being carried out at all. A failing job is not an error: it is in the summary.
+pub fn drive(
+    work: Work<'_>,
+    world: &World<'_>,
+    records: Records<'_>,
+    invocation: &Invocation,
+    options: &Options,
+    interrupt: &Interrupt,
+    listeners: &mut [&mut dyn Listener],
+) -> Result<Summary, EngineError> {
+    let began = world.clock.elapsed();
+    let mut teller = Teller::new(world.clock, listeners);
+    register(work, invocation, false, &mut teller);
+    let surroundings = Surroundings::gather(work, world, false, &mut |name, step| tell_step(&mut teller, name, step))?;
+    let found = measuring::measure(work, world, &mut teller)?;
+    let judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
+    inputs_are_there(&judge)?;
+    let needs: Vec<Vec<JobId>> = work.plan.jobs.iter().map(|job| job.needs.clone()).collect();
+    let demands: Vec<Capacity> = work.plan.jobs.iter().map(demand).collect();
+    for (at, demand) in demands.iter().enumerate().filter(|(_, demand)| demand.gpus > options.machine.gpus) {
+        let message = format!("asks for {} GPUs, this machine has {}", demand.gpus, options.machine.gpus);
+        teller.warn(Some(JobId(at)), message);
+    }
+    let schedule = Schedule::new(&needs, &demands, options.machine, options.keep_going);
+    let (orders, taken) = channel();
+    let taken = Mutex::new(taken);
+    let (mailbox, post) = channel();
+    let (committer, to_commit) = commit::post();
+    let bench = Bench { work, world, cancel: interrupt };
+    let mut writer = records.writer;
+    let (mut summary, result) = std::thread::scope(|scope| {
+        let commit_mail = mailbox.clone();
+        let mut commit = Some(move || {
+            let alive = |id: &str| recover::alive(world, id);
+            writer.begin(invocation, &alive).map_err(|error| error.to_string()).and_then(|()| {
+                commit::work(&to_commit, &mut *writer, world.store, world.locks, &|| Post::commit_failed(&commit_mail))
+            })
+        });
+        let mut recorder = None;
+        let worker_mail = mailbox.clone();
+        let taken = &taken;
+        let mut start_worker = || drop(scope.spawn({
+            let mail = worker_mail.clone();
+            move || serve(bench, taken, &mail)
+        }));
+        let mut start_committer = || recorder = commit.take().map(|commit| scope.spawn(commit));
+        let post = Post { orders, mailbox, post, committer };
+        let mut engine = Engine::new(judge, schedule, options, invocation, &mut teller, post);
+        let result = engine.run(interrupt, &mut start_worker, &mut start_committer);
+        let summary = engine.finish();
+        drop(engine);
+        let recorded = recorder.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err("the committer died".to_owned())));
+        let failed = |why| EngineError::State { doing: "write", path: world.state.join("history.db"), why };
+        (summary, result.and(recorded.map_err(failed)))
+    });
+    summary.interrupted = interrupt.asked();
+    summary.elapsed_ms = u64::try_from(world.clock.elapsed().saturating_sub(began).as_millis()).unwrap_or(u64::MAX);
+    let _ = super::publish::remove(&world.state.join("work").join(&invocation.id));
+    if let Err(error) = world.ground.save() {
+        teller.warn(None, error.to_string());
+    }
+    for note in world.ground.notes() {
+        teller.warn(None, note);
+    }
+    result?;
+    teller.tell(Event::InvocationFinished { summary });
+    Ok(summary)
+}
+
+/// Tells what the plan holds.
+pub fn register(work: Work<'_>, invocation: &Invocation, dry_run: bool, teller: &mut Teller<'_, '_>) {
+    teller.tell(Event::InvocationStarted {
+        format: event::FORMAT,
+        invocation: invocation.id.clone(),
+        workspace: work.project.workspace.name.clone(),
+        argv: invocation.argv.clone(),
+        jobs: work.plan.jobs.len(),
+        dry_run,
+    });
+    for (at, job) in work.plan.jobs.iter().enumerate() {
+        teller.tell(Event::JobRegistered {
+            job: JobId(at),
+            name: job.name.clone(),
+            needs: job.needs.clone(),
+            target: work.project.targets[job.target].name.clone(),
+        });
+    }
+}
+
+/// Tells how an environment comes to be.
+pub fn tell_step(teller: &mut Teller<'_, '_>, environment: &str, step: Step) {
+    let environment = environment.to_owned();
+    teller.tell(match step {
+        Step::Started => Event::EnvironmentStarted { environment, key: String::new() },
+        Step::Output(line) => Event::EnvironmentOutput { environment, line },
+    });
+}
+
+fn demand(job: &Job) -> Capacity {
+    Capacity { cpus: job.resources.cpus, gpus: job.resources.gpus, memory: job.resources.memory.unwrap_or(0) }
+}
+
+/// Inputs that no job makes must be there before anything runs: such a fault is most likely one of the Amlfile's.
+fn inputs_are_there(judge: &Judge<'_>) -> Result<(), EngineError> {
+    let mut missing = Vec::new();
+    for (at, job) in judge.work.plan.jobs.iter().enumerate().filter(|(_, job)| job.needs.is_empty()) {
+        if let Err(Lacking::Inputs(inputs)) = judge.fingerprint(JobId(at)) {
+            missing.extend(inputs.into_iter().filter(|&i| job.inputs[i].from.is_empty()).map(|i| (JobId(at), i)));
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(EngineError::InputsMissing(missing)) }
+}
