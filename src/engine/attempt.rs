@@ -2,7 +2,7 @@
 //! again as often as `retries` says.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::collect::{Collected, collect, keep_outputs_folder};
@@ -57,14 +57,30 @@ pub enum Note {
     /// A line of output.
     Line(Stream, String),
     /// A run failed and will be tried again.
-    Again { ended: Box<Ended>, attempt: u32, delay: Duration },
+    Again {
+        /// The failed run.
+        ended: Box<Ended>,
+        /// Which attempt it was, from 1.
+        attempt: u32,
+        /// When it is tried again.
+        delay: Duration,
+    },
 }
 
 /// How a job ended for good.
 #[derive(Debug)]
 pub enum Done {
     /// It ran, well or not.
-    Ended { ended: Box<Ended>, contents: Vec<(RelPath, Content)>, tail: Vec<String>, began: bool },
+    Ended {
+        /// Its record.
+        ended: Box<Ended>,
+        /// What was published.
+        contents: Vec<(RelPath, Content)>,
+        /// The last lines of its output.
+        tail: Vec<String>,
+        /// Whether it began at all.
+        began: bool,
+    },
     /// What it was judged by is not there any more: it is to be judged again.
     Moved,
 }
@@ -222,10 +238,10 @@ fn finish(bench: Bench<'_>, task: &Task, job: &Job, staged: &Staged, ended: &mut
 /// What was not copied and is no longer what it was when the job was judged.
 fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<String> {
     let mut moved = Vec::new();
-    let paths: Vec<PathBuf> = staged.linked.iter().map(|(path, _)| ground_path(path)).collect();
-    for ((path, was), now) in staged.linked.iter().zip(world.ground.measure(&paths, &Counter::default())) {
-        match now {
-            Ok(Some(now)) if now.content == was.content => {}
+    for (path, was) in &staged.linked {
+        // This look at a folder also keeps its nodes, so that `why` can name the files that differ the next time.
+        match snapshot::keep_nodes(world.store, world.ground, &ground_path(path), &Counter::default()) {
+            Ok(now) if now.content == was.content => {}
             _ => moved.push(format!("the input {}", first_difference(world, path, was))),
         }
     }
@@ -244,7 +260,6 @@ fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<Stri
 fn first_difference(world: &World<'_>, path: &InputPath, was: &Measured) -> String {
     let place = ground_path(path);
     let name = place.display();
-    let _ = snapshot::keep_nodes(world.store, world.ground, &place);
     let now = world.ground.measure(std::slice::from_ref(&place), &Counter::default()).pop();
     let Some(Ok(Some(now))) = now else { return format!("`{name}`") };
     match snapshot::difference(world.store, &was.content.digest, &now.content.digest) {
@@ -253,7 +268,13 @@ fn first_difference(world: &World<'_>, path: &InputPath, was: &Measured) -> Stri
     }
 }
 
-fn publish_all(bench: Bench<'_>, job: &Job, staged: &Staged, collected: &Collected, ended: &mut Ended) -> Result<(), String> {
+fn publish_all(
+    bench: Bench<'_>,
+    job: &Job,
+    staged: &Staged,
+    collected: &Collected,
+    ended: &mut Ended,
+) -> Result<(), String> {
     if job.isolation == Isolation::InPlace {
         return Ok(());
     }
@@ -268,7 +289,8 @@ fn publish_all(bench: Bench<'_>, job: &Job, staged: &Staged, collected: &Collect
                 from = linked;
             }
         }
-        let aside = publish::publish(bench.world, path, &from, content, &ended.run.0).map_err(|error| error.to_string())?;
+        let aside =
+            publish::publish(bench.world, path, &from, content, &ended.run.0).map_err(|error| error.to_string())?;
         if let Some(aside) = aside {
             ended.notes.push(format!("`{path}` was edited by hand: set aside as {}", aside.display()));
         }
@@ -288,7 +310,10 @@ fn settle_in_place(world: &World<'_>, job: &Job, folder: &Path, succeeded: bool,
             }
             continue;
         }
-        if let Err(error) = publish::remove(&at).map_err(|e| e.to_string()).and_then(|()| fs::rename(&by, &at).map_err(|e| e.to_string())) {
+        if let Err(error) = publish::remove(&at)
+            .map_err(|e| e.to_string())
+            .and_then(|()| fs::rename(&by, &at).map_err(|e| e.to_string()))
+        {
             ended.notes.push(format!("could not bring back `{}`: {error}", output.path));
         }
     }

@@ -56,7 +56,10 @@ pub fn tidy(work: Work<'_>, world: &World<'_>, job: &Job, staged: &Staged, sourc
         notes.push(format!("wrote {}, which no output declares: moved into the project, not cached", list(&kept)));
     }
     if !gone.is_empty() {
-        notes.push(format!("wrote {}, which no output declares: not kept; declare it in `outputs` to keep it", list(&gone)));
+        notes.push(format!(
+            "wrote {}, which no output declares: not kept; declare it in `outputs` to keep it",
+            list(&gone)
+        ));
     }
     notes
 }
@@ -76,7 +79,9 @@ fn hashed(work: Work<'_>, path: &RelPath) -> bool {
             InputPath::Absolute(_) => false,
         };
         let output = |o: &crate::plan::job::Output| path.is_within(&o.path) || o.path.is_within(path);
-        (taken && path.is_within(&job.source_directory)) || job.inputs.iter().any(input) || job.outputs.iter().any(output)
+        (taken && path.is_within(&job.source_directory))
+            || job.inputs.iter().any(input)
+            || job.outputs.iter().any(output)
     })
 }
 

@@ -10,6 +10,7 @@ use crate::plan::job::Job;
 use crate::relpath::RelPath;
 use crate::staleness::Recorded;
 use crate::store::capture;
+use crate::tree::Measured;
 
 /// A metric file larger than this is not read for scalars.
 const LARGEST_METRICS: u64 = 16 << 20;
@@ -38,8 +39,8 @@ pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collecte
     let mut missing = Vec::new();
     for output in &job.outputs {
         let at = staged.folder.join(output.path.as_path());
-        match capture::capture(world.store, &at).map_err(|error| error.to_string())? {
-            Some(content) => {
+        match capture::capture(world.store, &at, &|| false).map_err(|error| error.to_string())? {
+            Some(Measured { content, .. }) => {
                 collected.outputs.push(Recorded::new(output.path.clone(), content));
                 collected.contents.push((output.path.clone(), content));
                 if output.metric && content.size <= LARGEST_METRICS {
@@ -58,14 +59,20 @@ pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collecte
 }
 
 /// `outputs/` in the working directory is kept whether declared or not, as in the original.
-pub fn keep_outputs_folder(world: &World<'_>, job: &Job, staged: &Staged, collected: &mut Collected) -> Result<(), String> {
+pub fn keep_outputs_folder(
+    world: &World<'_>,
+    job: &Job,
+    staged: &Staged,
+    collected: &mut Collected,
+) -> Result<(), String> {
     let folder = job.source_directory.join("outputs");
     let declared = |output: &crate::plan::job::Output| folder.is_within(&output.path);
     let at = staged.cwd.join("outputs");
     if job.outputs.iter().any(declared) || std::fs::read_dir(&at).is_ok_and(|mut entries| entries.next().is_none()) {
         return Ok(());
     }
-    if let Some(content) = capture::capture(world.store, &at).map_err(|error| error.to_string())?
+    if let Some(Measured { content, .. }) =
+        capture::capture(world.store, &at, &|| false).map_err(|error| error.to_string())?
         && let Ok(path) = RelPath::new("outputs")
     {
         collected.kept.push(Recorded::new(path, content));
@@ -89,7 +96,9 @@ fn flatten(name: &str, value: &serde_json::Value, metrics: &mut BTreeMap<String,
     let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
     match value {
         serde_json::Value::Number(number) => drop(number.as_f64().map(|n| metrics.insert(name.to_owned(), n))),
-        serde_json::Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(&below(key), value, metrics)),
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| flatten(&below(key), value, metrics))
+        }
         serde_json::Value::Array(items) if items.len() <= 100 => {
             items.iter().enumerate().for_each(|(at, value)| flatten(&below(&at.to_string()), value, metrics));
         }

@@ -34,7 +34,13 @@ pub fn post() -> (Address, Receiver<Order>) {
 ///
 /// # Errors
 /// What kept the records from being written.
-pub fn work(orders: &Receiver<Order>, history: &mut dyn History, store: &dyn Store, locks: &Locks, failed: &dyn Fn()) -> Result<(), String> {
+pub fn work(
+    orders: &Receiver<Order>,
+    history: &mut dyn History,
+    store: &dyn Store,
+    locks: &Locks,
+    failed: &dyn Fn(),
+) -> Result<(), String> {
     let mut result = Ok(());
     let mut remembered = std::collections::BTreeSet::new();
     while let Ok(first) = orders.recv() {
@@ -44,7 +50,8 @@ pub fn work(orders: &Receiver<Order>, history: &mut dyn History, store: &dyn Sto
         if result.is_ok() {
             let ends = entries.iter().any(|entry| matches!(entry, Entry::Ended(_)));
             let flushed = if ends { store.flush().map_err(|error| error.to_string()) } else { Ok(()) };
-            let mut keys = batch.iter().filter_map(|order| order.key.as_ref()).filter(|key| remembered.insert(key.digest));
+            let mut keys =
+                batch.iter().filter_map(|order| order.key.as_ref()).filter(|key| remembered.insert(key.digest));
             result = flushed
                 .and_then(|()| keys.try_for_each(|key| history.remember_key(key)).map_err(|error| error.to_string()))
                 .and_then(|()| history.record(&entries).map_err(|error| error.to_string()));

@@ -51,9 +51,13 @@ pub fn inspect(
             Ok(fingerprint) => match judge.judge(id, fingerprint)? {
                 Verdict::Fresh { since, repairs } => {
                     if !repairs.is_empty() {
-                        judge.assume(id, &fingerprint.digest());
+                        judge.assume(id);
                     }
-                    if upstream.is_empty() { Verdict::Fresh { since, repairs } } else { Verdict::MayRun { reasons: upstream } }
+                    if upstream.is_empty() {
+                        Verdict::Fresh { since, repairs }
+                    } else {
+                        Verdict::MayRun { reasons: upstream }
+                    }
                 }
                 Verdict::Stale { mut reasons } | Verdict::MayRun { mut reasons } => {
                     // What its needs will make is not known yet, so a difference of such an input proves nothing.

@@ -12,6 +12,7 @@ use crate::history::History;
 use crate::ids::JobId;
 use crate::plan::job::{Command, Job, Runner};
 use crate::project::model::{Environment, EnvironmentKind};
+use crate::relpath::RelPath;
 use crate::staleness::judge::{self, Recorded};
 use crate::staleness::{Fingerprint, Key, Orders, Past, Present, Reason, Verdict, fingerprint};
 use crate::store::snapshot;
@@ -92,9 +93,8 @@ pub struct Judge<'j> {
     pub found: Found,
     /// `--force`.
     pub force: bool,
-    /// Successful runs by fingerprint digest, as far as they were asked for.
-    past: BTreeMap<Digest, Past>,
-    asked: std::collections::BTreeSet<Digest>,
+    /// What the history answered of a job's fingerprint, by that fingerprint's digest.
+    past: Vec<Option<(Digest, Option<Past>)>>,
 }
 
 impl<'j> Judge<'j> {
@@ -110,13 +110,15 @@ impl<'j> Judge<'j> {
         found: Found,
         force: bool,
     ) -> Result<Self, EngineError> {
-        let mut judge =
-            Self { work, world, history, surroundings, found, force, past: BTreeMap::new(), asked: std::collections::BTreeSet::new() };
-        let wanted: Vec<_> = (0..work.plan.jobs.len())
-            .filter_map(|at| Some((work.plan.jobs[at].name.clone(), judge.fingerprint(JobId(at)).ok()?.digest())))
-            .collect();
-        judge.past = history.past(&wanted)?;
-        judge.asked = wanted.into_iter().map(|(_, digest)| digest).collect();
+        let past = vec![None; work.plan.jobs.len()];
+        let mut judge = Self { work, world, history, surroundings, found, force, past };
+        let (jobs, wanted): (Vec<usize>, Vec<_>) = (0..work.plan.jobs.len())
+            .filter_map(|at| Some((at, (work.plan.jobs[at].name.clone(), judge.fingerprint(JobId(at)).ok()?.digest()))))
+            .unzip();
+        let answers = history.past(&wanted)?;
+        for ((at, (_, digest)), answer) in jobs.into_iter().zip(wanted).zip(answers) {
+            judge.past[at] = Some((digest, answer));
+        }
         Ok(judge)
     }
 
@@ -153,7 +155,8 @@ impl<'j> Judge<'j> {
             framework: job.framework.clone(),
             distributed: distributed(job),
             environment,
-            sources: self.found.spec_of[id.0].map_or_else(|| no_sources().digest, |at| self.found.sources[at].content.digest),
+            sources: self.found.spec_of[id.0]
+                .map_or_else(|| no_sources().digest, |at| self.found.sources[at].content.digest),
             inputs,
         })
     }
@@ -165,41 +168,61 @@ impl<'j> Judge<'j> {
     }
 
     fn present(&self, id: JobId) -> Vec<Present> {
-        let at = |path: &crate::relpath::RelPath| self.found.output(path).map(|measured| measured.content);
+        let recorded = self.recorded(id);
+        let link = |path: &RelPath| {
+            recorded.iter().any(|o| o.path == *path && o.content().is_some_and(|c| c.kind == Kind::Link))
+        };
+        let at = |path: &RelPath| {
+            // An output that is itself a link is compared as one; as an input it is what it points to.
+            let text = link(path).then(|| std::fs::read_link(self.world.root.join(path.as_path())).ok()).flatten();
+            text.map(|text| link_content(text.as_os_str().as_encoded_bytes()))
+                .or_else(|| self.found.output(path).map(|measured| measured.content))
+        };
         self.job(id).outputs.iter().map(|o| Present { path: o.path.clone(), content: at(&o.path) }).collect()
     }
 
-    /// Forgets what the history said of a fingerprint, so that it is asked again.
-    pub fn forget(&mut self, digest: &Digest) {
-        self.asked.remove(digest);
-        self.past.remove(digest);
+    /// Forgets what the history said of a job, so that it is asked again.
+    pub fn forget(&mut self, id: JobId) {
+        self.past[id.0] = None;
+    }
+
+    fn ask(&mut self, id: JobId, digest: Digest) -> Result<(), EngineError> {
+        if self.past[id.0].as_ref().is_none_or(|(asked, _)| *asked != digest) {
+            let mut answers = self.history.past(&[(self.job(id).name.clone(), digest)])?;
+            self.past[id.0] = Some((digest, answers.pop().flatten()));
+        }
+        Ok(())
+    }
+
+    fn past(&self, id: JobId) -> Option<&Past> {
+        self.past[id.0].as_ref().and_then(|(_, past)| past.as_ref())
     }
 
     fn in_store(&self, recorded: &Recorded) -> bool {
-        recorded.content().is_some_and(|content| snapshot::present(self.world.store, &content).unwrap_or(false))
+        recorded.content().is_some_and(|content| snapshot::present(self.world.store, &content))
     }
 
-    /// The outputs of the recorded run of a fingerprint.
+    /// The outputs of the recorded run that a job was found fresh by.
     #[must_use]
-    pub fn recorded(&self, digest: &Digest) -> Vec<Recorded> {
-        self.past.get(digest).map(|past| past.outputs.clone()).unwrap_or_default()
+    pub fn recorded(&self, id: JobId) -> Vec<Recorded> {
+        self.past(id).map(|past| past.outputs.clone()).unwrap_or_default()
     }
 
     /// Whether a job that was stale is fresh by now, as another invocation ran it.
     ///
     /// # Errors
     /// Where the history or an output cannot be read.
-    pub fn fresh_meanwhile(&mut self, id: JobId, digest: &Digest) -> Result<bool, EngineError> {
-        let mut past = self.history.past(&[(self.job(id).name.clone(), *digest)])?;
-        if !past.contains_key(digest) {
+    pub fn fresh_meanwhile(&mut self, id: JobId, digest: Digest) -> Result<bool, EngineError> {
+        self.forget(id);
+        self.ask(id, digest)?;
+        if self.past(id).is_none() {
             return Ok(false);
         }
-        self.past.append(&mut past);
         let outputs: Vec<_> =
             self.job(id).outputs.iter().map(|o| crate::project::model::InputPath::Inside(o.path.clone())).collect();
         self.found.look_again(self.world, &outputs)?;
         let in_store = |recorded: &Recorded| self.in_store(recorded);
-        Ok(judge::fresh(self.orders(id), self.past.get(digest), &self.present(id), &in_store).is_some())
+        Ok(judge::fresh(self.orders(id), self.past(id), &self.present(id), &in_store).is_some())
     }
 
     /// Judges a job whose needs are done.
@@ -207,11 +230,8 @@ impl<'j> Judge<'j> {
     /// # Errors
     /// Where the history cannot be read.
     pub fn judge(&mut self, id: JobId, now: &Fingerprint) -> Result<Verdict, EngineError> {
-        let digest = now.digest();
-        if self.asked.insert(digest) {
-            self.past.append(&mut self.history.past(&[(self.job(id).name.clone(), digest)])?);
-        }
-        let past = self.past.get(&digest);
+        self.ask(id, now.digest())?;
+        let past = self.past(id);
         let present = self.present(id);
         let in_store = |recorded: &Recorded| self.in_store(recorded);
         if let Some(verdict) = judge::fresh(self.orders(id), past, &present, &in_store) {
@@ -230,18 +250,24 @@ impl<'j> Judge<'j> {
         match lacking {
             Lacking::Inputs(missing) => missing
                 .iter()
-                .map(|&at| Reason::InputMissing { name: job.inputs[at].name.clone(), path: shown(&job.inputs[at].path) })
+                .map(|&at| Reason::InputMissing {
+                    name: job.inputs[at].name.clone(),
+                    path: shown(&job.inputs[at].path),
+                })
                 .collect(),
             Lacking::Environment => {
-                vec![Reason::EnvironmentChanged { fact: "lock".to_owned(), was: None, is: Some("not resolved yet".to_owned()) }]
+                vec![Reason::EnvironmentChanged {
+                    fact: "lock".to_owned(),
+                    was: None,
+                    is: Some("not resolved yet".to_owned()),
+                }]
             }
         }
     }
 
     /// What a job that would be fresh leaves at its outputs, restored or not: what those that need it will see.
-    pub fn assume(&mut self, id: JobId, since: &Digest) {
-        let Some(past) = self.past.get(since) else { return };
-        for output in &past.outputs {
+    pub fn assume(&mut self, id: JobId) {
+        for output in self.recorded(id) {
             let path = crate::project::model::InputPath::Inside(output.path.clone());
             if self.job(id).outputs.iter().all(|declared| declared.path != output.path) {
                 continue;
@@ -259,6 +285,11 @@ impl<'j> Judge<'j> {
         let known = self.surroundings.keys.iter().flatten().find(|key| key.digest == *digest);
         known.cloned().or_else(|| self.history.key(digest).ok().flatten())
     }
+}
+
+/// A link by its text.
+fn link_content(text: &[u8]) -> Content {
+    Content { kind: Kind::Link, digest: Digest::of(text), size: text.len() as u64 }
 }
 
 /// A path as the user knows it.

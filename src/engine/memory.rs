@@ -26,7 +26,8 @@ impl Remembered<'_, '_> {
         let known = snapshot::difference(world.store, was, is).ok().flatten();
         let entries = known.or_else(|| {
             let (measured, folders) = world.ground.folders(*present, &super::measuring::Counter::default()).ok()?;
-            let nodes = folders.iter().map(|folder| encode(&folder.entries)).map(|node| (Digest::of(&node), node)).collect();
+            let nodes =
+                folders.iter().map(|folder| encode(&folder.entries)).map(|node| (Digest::of(&node), node)).collect();
             let overlay = Overlay { nodes, store: world.store };
             (measured.content.digest == *is).then(|| snapshot::difference(&overlay, was, is).ok().flatten()).flatten()
         })?;
@@ -47,7 +48,12 @@ impl Memory for Remembered<'_, '_> {
         Some(files.into_iter().map(|(path, was, is)| (below(&spec.directory, &path), was, is)).collect())
     }
 
-    fn input_difference(&self, name: &str, was: &Digest, is: &Digest) -> Option<Vec<(String, Option<String>, Option<String>)>> {
+    fn input_difference(
+        &self,
+        name: &str,
+        was: &Digest,
+        is: &Digest,
+    ) -> Option<Vec<(String, Option<String>, Option<String>)>> {
         let job = &self.judge.work.plan.jobs[self.job.0];
         let input = job.inputs.iter().find(|input| input.name == name)?;
         let place = super::measuring::ground_path(&input.path);
@@ -76,7 +82,13 @@ impl Store for Overlay<'_> {
     fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         self.nodes.get(digest).map_or_else(|| self.store.get(digest), |node| Ok(Some(node.clone())))
     }
-    fn write_to(&self, digest: &Digest, to: &std::path::Path, executable: bool, link: bool) -> Result<bool, StoreError> {
+    fn write_to(
+        &self,
+        digest: &Digest,
+        to: &std::path::Path,
+        executable: bool,
+        link: bool,
+    ) -> Result<bool, StoreError> {
         self.store.write_to(digest, to, executable, link)
     }
     fn flush(&self) -> Result<(), StoreError> {

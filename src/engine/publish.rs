@@ -36,7 +36,13 @@ impl PublishError {
 ///
 /// # Errors
 /// Where the project cannot be written; what lay there is still there then.
-pub fn publish(world: &World<'_>, path: &RelPath, from: &Path, content: &Content, run: &str) -> Result<Option<PathBuf>, PublishError> {
+pub fn publish(
+    world: &World<'_>,
+    path: &RelPath,
+    from: &Path,
+    content: &Content,
+    run: &str,
+) -> Result<Option<PathBuf>, PublishError> {
     let to = world.root.join(path.as_path());
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(|e| PublishError::new("make", parent, e))?;
@@ -58,9 +64,7 @@ pub fn publish(world: &World<'_>, path: &RelPath, from: &Path, content: &Content
 fn known(world: &World<'_>, path: &RelPath, content: &Content) -> bool {
     let now = world.ground.measure(&[path.as_path().to_owned()], &Counter::default()).pop();
     match now {
-        Some(Ok(Some(now))) => {
-            now.content == *content || snapshot::present(world.store, &now.content).unwrap_or(false)
-        }
+        Some(Ok(Some(now))) => now.content == *content || snapshot::present(world.store, &now.content),
         _ => false,
     }
 }

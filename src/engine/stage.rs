@@ -13,6 +13,7 @@ use super::measuring::{Counter, ground_path, no_sources};
 use crate::content::Kind;
 use crate::plan::job::Job;
 use crate::project::model::{InputPath, Isolation};
+use crate::store::snapshot::SnapshotError;
 use crate::store::{restore, snapshot};
 use crate::tree::{Measured, SourceSpec};
 
@@ -90,7 +91,8 @@ pub fn stage(
         }),
         InputPath::Absolute(_) => false,
     };
-    let distinct: std::collections::BTreeMap<&InputPath, &Measured> = inputs.iter().map(|(path, m)| (path, m)).collect();
+    let distinct: std::collections::BTreeMap<&InputPath, &Measured> =
+        inputs.iter().map(|(path, m)| (path, m)).collect();
     for (path, measured) in distinct {
         if !below(path) {
             staged.input(world, path, measured)?;
@@ -196,10 +198,10 @@ fn unmoved(world: &World<'_>, path: &InputPath, measured: &Measured) -> Result<(
 
 /// Whether a path still has the content that it was judged by.
 fn remeasured(world: &World<'_>, at: &Path, measured: &Measured) -> Result<(), StageError> {
-    let now = world.ground.measure(&[at.to_owned()], &Counter::default()).pop();
-    match now {
-        Some(Ok(Some(now))) if now.content == measured.content => Ok(()),
-        Some(Err(error)) => Err(StageError::Failed(error.to_string())),
+    // This look at a folder also keeps its nodes, so that `why` can name the files that differ the next time.
+    match snapshot::keep_nodes(world.store, world.ground, at, &Counter::default()) {
+        Ok(now) if now.content == measured.content => Ok(()),
+        Err(SnapshotError::Store(error)) => Err(StageError::Failed(error.to_string())),
         _ => Err(StageError::Moved),
     }
 }

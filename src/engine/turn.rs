@@ -12,7 +12,7 @@ use super::judging::{Judge, shown};
 use super::telling::Teller;
 use super::workers::{Brought, Mail, Order, Restore};
 use super::{EngineError, Options, recover};
-use crate::content::Content;
+use crate::content::{Content, Kind};
 use crate::digest::Digest;
 use crate::event::{Event, Summary};
 use crate::history::{Begun, Ended, Entry, Invocation};
@@ -121,7 +121,12 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     ///
     /// # Errors
     /// Where the history cannot be read or a path not be measured.
-    pub fn run(&mut self, interrupt: &Interrupt, worker: Starter<'_>, committer: Starter<'_>) -> Result<(), EngineError> {
+    pub fn run(
+        &mut self,
+        interrupt: &Interrupt,
+        worker: Starter<'_>,
+        committer: Starter<'_>,
+    ) -> Result<(), EngineError> {
         let mut stopped = false;
         loop {
             if !stopped && (interrupt.asked() || self.commit_failed) {
@@ -196,7 +201,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
                 self.summary.fresh += 1;
                 self.schedule.done(job);
             }
-            Verdict::Fresh { since, repairs } => self.restore(job, since, digest, &repairs, worker),
+            Verdict::Fresh { since, repairs } => self.restore(job, since, &repairs, worker),
             Verdict::Stale { reasons } | Verdict::MayRun { reasons } => {
                 self.pending.insert(job, Pending { fingerprint, digest, reasons });
                 self.schedule.stale(job);
@@ -235,8 +240,8 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         Ok(())
     }
 
-    fn restore(&mut self, job: JobId, since: RunId, digest: Digest, repairs: &[Repair], worker: Starter<'_>) {
-        let recorded = self.judge.recorded(&digest);
+    fn restore(&mut self, job: JobId, since: RunId, repairs: &[Repair], worker: Starter<'_>) {
+        let recorded = self.judge.recorded(job);
         let outputs = repairs.iter().filter_map(|r| recorded.iter().find(|o| o.path == r.path).cloned()).collect();
         let scratch = self.scratch().join(format!("restore-{}", job.0));
         self.send(Order::Restore(Restore { job, run: since, outputs, scratch }), worker);
@@ -255,7 +260,13 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         let _ = self.post.orders.send(order);
     }
 
-    fn start(&mut self, job: JobId, gpus: Vec<u32>, worker: Starter<'_>, committer: Starter<'_>) -> Result<(), EngineError> {
+    fn start(
+        &mut self,
+        job: JobId,
+        gpus: Vec<u32>,
+        worker: Starter<'_>,
+        committer: Starter<'_>,
+    ) -> Result<(), EngineError> {
         self.begin(committer);
         let Some(pending) = self.pending.get(&job) else { return Ok(()) };
         let digest = pending.digest;
@@ -265,7 +276,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         }
         // Another invocation may have finished the job between the verdict and the lock.
         let orders = self.judge.orders(job);
-        if !orders.force && !orders.no_cache && !self.lost.contains(&job) && self.judge.fresh_meanwhile(job, &digest)? {
+        if !orders.force && !orders.no_cache && !self.lost.contains(&job) && self.judge.fresh_meanwhile(job, digest)? {
             self.judge.world.locks.release(&digest);
             self.moves.entry(job).or_default();
             self.schedule.judge_again(job);
@@ -308,7 +319,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         let mailbox = self.post.mailbox.clone();
         std::thread::spawn(move || {
             wait();
-            let _ = mailbox.send(Mail::Unblocked(job, digest));
+            let _ = mailbox.send(Mail::Unblocked(job));
         });
     }
 
@@ -330,7 +341,9 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
                 started: self.judge.world.clock.now(),
                 attempt: 1,
                 fingerprint: pending.fingerprint.clone(),
-                params: params.map(|(name, value)| (name.clone(), serde_json::to_value(value).unwrap_or_default())).collect(),
+                params: params
+                    .map(|(name, value)| (name.clone(), serde_json::to_value(value).unwrap_or_default()))
+                    .collect(),
                 tags: declared.tags.clone(),
                 reasons: pending.reasons.clone(),
                 inputs: declared.inputs.iter().map(|input| (input.name.clone(), shown(&input.path))).collect(),
@@ -351,21 +364,21 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             Mail::Note(job, note) => self.note(job, note),
             Mail::Done(job, done) => {
                 self.busy -= 1;
-                self.done(job, done);
+                self.done(job, done)?;
             }
             Mail::Restored(restore, brought) => {
                 self.busy -= 1;
                 self.restored(&restore, brought)?;
             }
-            Mail::Unblocked(job, digest) => self.unblock(job, &digest),
+            Mail::Unblocked(job) => self.unblock(job),
             Mail::CommitFailed => self.commit_failed = true,
         }
         Ok(())
     }
 
-    fn unblock(&mut self, job: JobId, digest: &Digest) {
+    fn unblock(&mut self, job: JobId) {
         if self.blocked.remove(&job) {
-            self.judge.forget(digest);
+            self.judge.forget(job);
             self.schedule.judge_again(job);
         }
     }
@@ -405,24 +418,24 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         let _ = self.post.committer.send(commit::Order { entry, key: None, release });
     }
 
-    fn done(&mut self, job: JobId, done: Done) {
+    fn done(&mut self, job: JobId, done: Done) -> Result<(), EngineError> {
         let digest = self.pending.get(&job).map(|pending| pending.digest);
         if let Some(digest) = &digest {
             self.running.remove(digest);
         }
         match done {
             Done::Moved => self.moved(job, digest),
-            Done::Ended { ended, contents, tail, began } => self.ended(job, *ended, &contents, tail, began, digest),
+            Done::Ended { ended, contents, tail, began } => self.ended(job, *ended, &contents, tail, began, digest)?,
         }
         let waiting: Vec<JobId> = self.blocked.iter().copied().collect();
         for other in waiting {
             if let (Some(digest), Some(pending)) = (&digest, self.pending.get(&other))
                 && pending.digest == *digest
             {
-                let digest = *digest;
-                self.unblock(other, &digest);
+                self.unblock(other);
             }
         }
+        Ok(())
     }
 
     fn moved(&mut self, job: JobId, digest: Option<Digest>) {
@@ -446,7 +459,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         tail: Vec<String>,
         began: bool,
         digest: Option<Digest>,
-    ) {
+    ) -> Result<(), EngineError> {
         let outcome = ended.outcome.clone();
         let run = ended.run.clone();
         for note in &ended.notes {
@@ -464,7 +477,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             log: log.display().to_string(),
             tail: if outcome == Outcome::Succeeded { Vec::new() } else { tail },
         });
-        self.settle(contents);
+        self.settle(contents)?;
         if began {
             self.commit(Entry::Ended(Box::new(ended)), digest);
         } else if let Some(digest) = digest {
@@ -483,25 +496,35 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
                 self.schedule.failed(job);
             }
         }
+        Ok(())
     }
 
     /// What a run or a restore left in the project is what the jobs that need it will see.
-    fn settle(&mut self, contents: &[(RelPath, Content)]) {
+    fn settle(&mut self, contents: &[(RelPath, Content)]) -> Result<(), EngineError> {
+        let world = self.judge.world;
         for (path, content) in contents {
-            let stamp = self.judge.world.ground.stamp(path.as_path()).ok().flatten().unwrap_or_default();
-            let files = if content.kind == crate::content::Kind::Folder { u64::MAX } else { 1 };
-            let measured = Measured { content: *content, stamp, files };
-            self.judge.found.paths.insert(InputPath::Inside(path.clone()), Some(measured));
+            let place = InputPath::Inside(path.clone());
+            if matches!(content.kind, Kind::File | Kind::Executable) {
+                let stamp = world.ground.stamp(path.as_path()).ok().flatten().unwrap_or_default();
+                let measured = Measured { content: *content, stamp, files: 1 };
+                self.judge.found.paths.insert(place, Some(measured));
+            } else {
+                self.judge.found.look_again(world, &[place])?;
+            }
         }
+        Ok(())
     }
 
     fn restored(&mut self, restore: &Restore, brought: Brought) -> Result<(), EngineError> {
         let job = restore.job;
         match brought {
             Brought::Back(aside) => {
-                let contents: Vec<(RelPath, Content)> =
-                    restore.outputs.iter().filter_map(|output| Some((output.path.clone(), output.content()?))).collect();
-                self.settle(&contents);
+                let contents: Vec<(RelPath, Content)> = restore
+                    .outputs
+                    .iter()
+                    .filter_map(|output| Some((output.path.clone(), output.content()?)))
+                    .collect();
+                self.settle(&contents)?;
                 self.dirty.insert(job);
                 self.summary.restored += 1;
                 let outputs = restore.outputs.iter().map(|output| output.path.clone()).collect();
@@ -510,7 +533,10 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
                 self.schedule.done(job);
             }
             Brought::Lost(path) => {
-                self.teller.warn(Some(job), format!("the stored `{path}` is damaged or gone: it was set aside, the job runs again"));
+                self.teller.warn(
+                    Some(job),
+                    format!("the stored `{path}` is damaged or gone: it was set aside, the job runs again"),
+                );
                 self.lost.insert(job);
                 self.moves.entry(job).or_default();
                 self.schedule.judge_again(job);

@@ -15,10 +15,39 @@ use crate::target::watchdog;
 
 /// Variables that every job sees, where they are set.
 pub const PASSED: &[&str] = &[
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TERM", "TZ", "TMPDIR", "TEMP", "TMP", "DISPLAY",
-    "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
-    "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "CUDA_HOME", "CUDA_PATH", "JAVA_HOME",
-    "SSH_AUTH_SOCK", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TERM",
+    "TZ",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "DISPLAY",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "JAVA_HOME",
+    "SSH_AUTH_SOCK",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "FORCE_COLOR",
 ];
 
 /// Beginnings of names of variables that every job sees.
@@ -26,10 +55,19 @@ pub const PASSED_PREFIXES: &[&str] = &["LC_", "XDG_", "NVIDIA_"];
 
 /// The variables of one attempt.
 #[must_use]
-pub fn of(work: Work<'_>, world: &World<'_>, job: &Job, begun: &Begun, activation: &Activation, gpus: &[u32]) -> BTreeMap<String, String> {
+pub fn of(
+    work: Work<'_>,
+    world: &World<'_>,
+    job: &Job,
+    begun: &Begun,
+    activation: &Activation,
+    gpus: &[u32],
+) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let passed = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    all.extend(world.variables.iter().filter(|(name, _)| passed(name)).map(|(name, value)| (name.clone(), value.clone())));
+    all.extend(
+        world.variables.iter().filter(|(name, _)| passed(name)).map(|(name, value)| (name.clone(), value.clone())),
+    );
     all.extend(activation.variables.clone());
     if !activation.path.is_empty() {
         let own = activation.path.iter().map(|folder| folder.display().to_string());

@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use super::attempt::{self, Bench, Done, Note, Task};
 use super::publish;
-use crate::digest::Digest;
 use crate::ids::{JobId, RunId};
 use crate::relpath::RelPath;
 use crate::staleness::Recorded;
@@ -54,7 +53,7 @@ pub enum Mail {
     /// Outputs are back, or not.
     Restored(Restore, Brought),
     /// Another invocation let go of the lock that this job waits for.
-    Unblocked(JobId, Digest),
+    Unblocked(JobId),
     /// The records cannot be written.
     CommitFailed,
 }

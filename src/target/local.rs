@@ -219,5 +219,6 @@ pub fn mounts_work(folder: &std::path::Path) -> bool {
     #[expect(clippy::disallowed_methods, reason = "this is the target that runs processes")]
     let mut command = Command::new("/bin/true");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    sys::bind_read_only(&mut command, &[(folder, folder)]).is_ok() && command.status().is_ok_and(|status| status.success())
+    sys::bind_read_only(&mut command, &[(folder, folder)]).is_ok()
+        && command.status().is_ok_and(|status| status.success())
 }
