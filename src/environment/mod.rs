@@ -3,8 +3,29 @@
 //! Called by `engine` (on worker threads) and by `amlrun env`. It may never write into the project, except
 //! `Amlfile.lock` when it resolves.
 
+mod build;
+mod builder;
+pub mod fake;
+mod installed;
+mod installer;
+mod interpreter;
+mod launcher;
+mod lock;
+mod lock_text;
+mod place;
+mod probe;
+mod requirements;
+mod resolve;
+mod stamp;
+#[cfg(test)]
+mod tests;
+mod tool;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub use builder::{Builder, Look, Setup};
+pub use lock::{Package, Section};
 
 use crate::project::model::Environment;
 use crate::staleness::Key;
@@ -33,12 +54,12 @@ pub enum Step {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum EnvironmentError {
-    #[error("no Python interpreter `{0}` is to be found; install it, or name one with `interpreter`")]
-    NoInterpreter(String),
+    #[error("no Python interpreter `{wanted}` is to be found (tried {tried}); install it, or name another")]
+    NoInterpreter { wanted: String, tried: String },
     #[error("could not {doing}: {path}: {source}")]
     Io { doing: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("`{command}` ended with {status}\n{tail}\nto repeat it: {command}")]
-    Tool { command: String, status: String, tail: String },
+    #[error("{program} ended with {status}\n{tail}\nto repeat it: {command}")]
+    Tool { program: String, command: String, status: String, tail: String },
     #[error("{0}")]
     Unavailable(String),
     #[error("{path}: {why}")]
