@@ -8,9 +8,12 @@
 //! [`Stamped`]: crate::event::Stamped
 
 pub mod clean;
+pub mod graph;
 pub mod json;
 pub mod lines;
+pub mod places;
 pub mod progress;
+pub mod states;
 pub mod style;
 pub mod table;
 pub mod telling;

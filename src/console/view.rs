@@ -1,6 +1,7 @@
 //! What goes on right now, as a few lines: the model behind the live view. Pure, so that its frames are tested as text.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::event::{Event, Stream};
@@ -62,7 +63,7 @@ impl View {
                 self.building.remove(environment);
             }
             Event::JobJudged { job, verdict: Verdict::Fresh { repairs, .. } } if repairs.is_empty() => {
-                self.settle(*job)
+                self.settle(*job);
             }
             Event::JobWaiting { job, why } => {
                 self.going.insert(*job, going(why.clone(), true));
@@ -166,13 +167,13 @@ impl View {
         let mut text = format!("{}/{}", self.done, words::count(self.jobs, "job"));
         let running = self.going.values().filter(|going| !going.waiting).count();
         if running > 0 {
-            text.push_str(&format!(", {running} running"));
+            let _ = write!(text, ", {running} running");
         }
         if let Some(began) = self.began {
-            text.push_str(&format!(", {}", words::whole_seconds(now.saturating_sub(began))));
+            let _ = write!(text, ", {}", words::whole_seconds(now.saturating_sub(began)));
         }
         if let Some(left) = self.guess(now) {
-            text.push_str(&format!(", about {} left", words::whole_seconds(left)));
+            let _ = write!(text, ", about {} left", words::whole_seconds(left));
         }
         let line = if columns < 40 { line } else { line.add(Paint::Good, &bar) };
         line.add(Paint::Plain, &text)
