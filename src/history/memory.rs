@@ -64,8 +64,8 @@ impl History for MemoryHistory {
 
     fn last(&self, job: &JobName) -> Result<Option<Last>, HistoryError> {
         let records = self.records();
-        let over = records.runs.iter().rev().filter(|run| run.begun.job == *job);
-        Ok(over.filter_map(|run| Some((run, run.ended.as_ref()?))).next().map(|(run, ended)| Last {
+        let mut of_job = records.runs.iter().rev().filter(|run| run.begun.job == *job);
+        Ok(of_job.find_map(|run| Some((run, run.ended.as_ref()?))).map(|(run, ended)| Last {
             run: run.begun.run.clone(),
             status: run.status.name().to_owned(),
             fingerprint: run.begun.fingerprint.clone(),

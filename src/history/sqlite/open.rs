@@ -4,6 +4,7 @@
 //! lies beside it, it is opened frozen (`immutable=1`: no locks, no side files), and an answer counts only if the file's
 //! stamp is the same before and after.
 
+use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -195,7 +196,8 @@ fn immutable(path: &Path) -> String {
         if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
             address.push(char::from(byte));
         } else {
-            address.push_str(&format!("%{byte:02X}"));
+            // Writing to a String does not fail.
+            let _ = write!(address, "%{byte:02X}");
         }
     }
     address + "?immutable=1"

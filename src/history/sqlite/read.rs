@@ -190,14 +190,10 @@ fn whole(
     let status = Status::of_name(&name).ok_or_else(|| unknown(7, &name))?;
     let ended = if row.get_ref(14)? == ValueRef::Null { None } else { Some(ended(row, &begun.run, status)?) };
     let id = begun.invocation.clone();
-    let invocation = match invocations.get(&id) {
-        Some(invocation) => invocation.clone(),
-        None => {
-            let invocation = invocation(connection, &id)?;
-            invocations.insert(id, invocation.clone());
-            invocation
-        }
-    };
+    if !invocations.contains_key(&id) {
+        invocations.insert(id.clone(), invocation(connection, &id)?);
+    }
+    let invocation = invocations.get(&id).cloned().unwrap_or_else(|| Invocation::unknown(&id));
     Ok(Run { begun, ended, status, invocation })
 }
 

@@ -86,13 +86,13 @@ pub(super) fn record(
     }
     let mut lost = Vec::new();
     {
-        let mut begin = transaction.prepare(BEGIN)?;
-        let mut statements = Ends::new(&transaction)?;
+        let mut beginning = transaction.prepare(BEGIN)?;
+        let mut ends = Ends::new(&transaction)?;
         for entry in batch {
             match entry {
-                Entry::Begun(begun) => begin_run(&mut begin, begun)?,
+                Entry::Begun(begun) => begin_run(&mut beginning, begun)?,
                 Entry::Ended(ended) => {
-                    if !statements.end(ended)? {
+                    if !ends.end(ended)? {
                         lost.push(ended.run.clone());
                     }
                 }
