@@ -19,7 +19,7 @@
 //! - the ports (store, history, environment, target) do not know each other; `engine` and `cli/assemble.rs` are the only
 //!   places where two of them meet;
 //! - only `console` and `main` write to the terminal; only `console/diagnostics.rs` knows annotate-snippets, only
-//!   `console/progress.rs` knows indicatif, only `history/` knows rusqlite, only `vcs.rs` knows git2;
+//!   `console/progress.rs` knows indicatif, only `history/` knows rusqlite, only `vcs/` knows git2;
 //! - `unsafe` lives in `sys.rs` alone.
 
 // 1. Words: plain values.

@@ -45,7 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("duct", &["environment/", "target/"]),
-    ("git2", &["vcs.rs"]),
+    ("git2", &["vcs/"]),
     ("globset", &["tree/", "plan/"]),
     ("ignore", &["tree/"]),
     ("indicatif", &["console/progress.rs"]),
