@@ -13,6 +13,8 @@ pub mod disk;
 pub mod memory;
 pub mod restore;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -234,3 +234,85 @@ fn pairs(was: Vec<Entry>, is: Vec<Entry>) -> Vec<(Option<Entry>, Option<Entry>)>
         pairs.push((left, right));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::MemoryStore;
+    use super::*;
+    use crate::store::capture::capture;
+    use crate::tree::Stamp;
+
+    /// A tree as the ground would tell it, from one that was captured.
+    fn measured(place: &Path) -> (Measured, Vec<Folder>) {
+        let store = MemoryStore::new();
+        let measured = capture(&store, place, &|| false).unwrap().unwrap();
+        let mut folders =
+            vec![Folder { path: RelPath::root(), entries: node(&store, &measured.content.digest).unwrap().unwrap() }];
+        for (path, entry) in list(&store, &measured.content.digest).unwrap().unwrap() {
+            if entry.kind == Kind::Folder {
+                folders.push(Folder { path, entries: node(&store, &entry.digest).unwrap().unwrap() });
+            }
+        }
+        (measured, folders)
+    }
+
+    fn make(path: &Path, text: &str) {
+        drop(std::fs::remove_file(path));
+        crate::store::disk::files::write_new(path, text.as_bytes(), 0o644).unwrap();
+    }
+
+    #[test]
+    fn what_is_told_is_what_is_kept() {
+        for files in [2, 300] {
+            let place = tempfile::tempdir().unwrap();
+            std::fs::create_dir(place.path().join("d")).unwrap();
+            for i in 0..files {
+                make(&place.path().join(format!("d/{i}")), &format!("{i}"));
+            }
+            std::os::unix::fs::symlink("d/1", place.path().join("link")).unwrap();
+            let (was, folders) = measured(place.path());
+            let store = MemoryStore::new();
+            assert!(matches!(keep(&store, place.path(), was, &folders).unwrap(), Attempt::Kept(m) if m == was));
+            assert!(present(&store, &was.content));
+
+            // All is there: nothing is read again, so that an edit since does not matter.
+            make(&place.path().join("d/1"), "edited");
+            assert!(matches!(keep(&store, place.path(), was, &folders).unwrap(), Attempt::Kept(_)));
+            // Edited, gone, or something else before it was read: it moved, and the node is not kept.
+            for change in [0, 1, 2] {
+                let store = MemoryStore::new();
+                let path = place.path().join("d/1");
+                match change {
+                    0 => make(&path, "edited"),
+                    1 => std::fs::remove_file(&path).unwrap(),
+                    _ => std::fs::create_dir(&path).unwrap(),
+                }
+                let attempt = keep(&store, place.path(), was, &folders).unwrap();
+                assert!(matches!(attempt, Attempt::Moved(moved) if moved == path));
+                assert!(!store.has(&was.content.digest));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tree_is_measured_again_until_it_holds_still() {
+        let still = Measured {
+            content: Content { kind: Kind::Folder, digest: Digest::of(b""), size: 0 },
+            stamp: Stamp::default(),
+            files: 0,
+        };
+        let check = |moves: usize| {
+            let mut calls = 0;
+            let told = hold_still(|| {
+                calls += 1;
+                Ok(if calls > moves { Attempt::Kept(still) } else { Attempt::Moved(PathBuf::from("f")) })
+            });
+            (calls, told.map_err(|why| why.to_string()))
+        };
+        assert_eq!(check(0), (1, Ok(still)));
+        assert_eq!(check(TRIES - 1), (TRIES, Ok(still)));
+        let (calls, told) = check(TRIES);
+        assert_eq!(calls, TRIES);
+        assert!(told.unwrap_err().starts_with("could not take a snapshot: `f` is being changed all the time"));
+    }
+}
