@@ -39,7 +39,9 @@ impl Thing {
             Self::Link(text) => symlink(text, at).unwrap(),
             Self::Folder(below) => {
                 fs::create_dir(at).unwrap();
-                below.iter().for_each(|(name, thing)| thing.make(&at.join(OsStr::from_bytes(name))));
+                for (name, thing) in below {
+                    thing.make(&at.join(OsStr::from_bytes(name)));
+                }
             }
         }
     }

@@ -53,8 +53,8 @@ impl Large {
 
     fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.to_string();
-        let shelf: String = hex.chars().take(2).collect();
-        self.folder.join("large").join(shelf).join(hex)
+        let first: String = hex.chars().take(2).collect();
+        self.folder.join("large").join(first).join(hex)
     }
 
     pub(super) fn has(&self, digest: &Digest) -> bool {
@@ -137,10 +137,10 @@ impl Large {
     /// An object's bytes, verified.
     pub(super) fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(digest);
-        let Some((file, size)) = self.open(&path)? else { return Ok(None) };
+        let Some((file, size)) = open(&path)? else { return Ok(None) };
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         let read = io::Read::read_to_end(&mut &file, &mut bytes);
-        if self.readable(read, &path)?.is_some() && Digest::of(&bytes) == *digest {
+        if readable(read, &path)?.is_some() && Digest::of(&bytes) == *digest {
             return Ok(Some(bytes));
         }
         self.quarantine(digest, &path, &file);
@@ -150,9 +150,9 @@ impl Large {
     /// Writes an object to a new file, verified; false where it is missing or was corrupt.
     pub(super) fn write_to(&self, digest: &Digest, to: &Path, mode: u32, link: bool) -> Result<bool, StoreError> {
         let path = self.path(digest);
-        let Some((file, size)) = self.open(&path)? else { return Ok(false) };
+        let Some((file, size)) = open(&path)? else { return Ok(false) };
         if link && mode & 0o111 == 0 {
-            if !self.readable(copy::digest(&file), &path)?.is_some_and(|(found, _)| found == *digest) {
+            if readable(copy::digest(&file), &path)?.is_none_or(|(found, _)| found != *digest) {
                 self.quarantine(digest, &path, &file);
                 return Ok(false);
             }
@@ -172,29 +172,12 @@ impl Large {
             Err(Fault::Reading(why)) => Err(why),
             Err(Fault::Writing(why)) => return Err(StoreError::at("write", to)(why)),
         };
-        if !self.readable(copied, &path)?.is_some_and(|(found, _)| found == *digest) {
+        if readable(copied, &path)?.is_none_or(|(found, _)| found != *digest) {
             self.quarantine(digest, &path, &file);
             return Ok(false);
         }
         temporary.persist_noclobber(to).map_err(|refused| StoreError::at("write", to)(refused.error))?;
         Ok(true)
-    }
-
-    fn open(&self, path: &Path) -> Result<Option<(File, u64)>, StoreError> {
-        match File::open(path).and_then(|file| file.metadata().map(|found| (file, found))) {
-            Ok((file, found)) => Ok(found.is_file().then_some((file, found.size()))),
-            Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-            Err(why) => Err(StoreError::at("read", path)(why)),
-        }
-    }
-
-    /// What was read; none where the disk cannot give it back, which is corruption like any other.
-    fn readable<T>(&self, read: io::Result<T>, path: &Path) -> Result<Option<T>, StoreError> {
-        match read {
-            Ok(read) => Ok(Some(read)),
-            Err(why) if files::is_bad_block(&why) => Ok(None),
-            Err(why) => Err(StoreError::at("read", path)(why)),
-        }
     }
 
     /// Takes a corrupt object out of the way, unless another process has put a right one in its place already.
@@ -223,5 +206,23 @@ impl Large {
             }
         }
         Ok(())
+    }
+}
+
+/// An object's file and its size; none where it is missing.
+fn open(path: &Path) -> Result<Option<(File, u64)>, StoreError> {
+    match File::open(path).and_then(|file| file.metadata().map(|found| (file, found))) {
+        Ok((file, found)) => Ok(found.is_file().then_some((file, found.size()))),
+        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(why) => Err(StoreError::at("read", path)(why)),
+    }
+}
+
+/// What was read; none where the disk cannot give it back, which is corruption like any other.
+fn readable<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(why) if files::is_bad_block(&why) => Ok(None),
+        Err(why) => Err(StoreError::at("read", path)(why)),
     }
 }

@@ -20,6 +20,8 @@ mod index;
 mod large;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_damage;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -147,17 +149,16 @@ impl DiskStore {
             return Ok(pending.to_vec());
         }
         let known = lock(&self.readers).get(&place.pack).map(Arc::clone);
-        let file = match known {
-            Some(file) => file,
-            None => {
-                let file = Arc::new(File::open(index::data_path(&self.folder, place.pack))?);
-                let mut readers = lock(&self.readers);
-                if readers.len() >= OPEN {
-                    readers.clear();
-                }
-                readers.insert(place.pack, Arc::clone(&file));
-                file
+        let file = if let Some(file) = known {
+            file
+        } else {
+            let file = Arc::new(File::open(index::data_path(&self.folder, place.pack))?);
+            let mut readers = lock(&self.readers);
+            if readers.len() >= OPEN {
+                readers.clear();
             }
+            readers.insert(place.pack, Arc::clone(&file));
+            file
         };
         let mut bytes = vec![0; length as usize];
         file.read_exact_at(&mut bytes, u64::from(place.offset) + HEADER as u64)?;
