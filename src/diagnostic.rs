@@ -113,6 +113,13 @@ pub fn any_error(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|d| d.severity == Severity::Error)
 }
 
+/// Puts them in the order of the text, those without a place first; of one place, the graver ones first.
+pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    let place = |d: &Diagnostic| d.primary.as_ref().map(|label| label.span.start);
+    diagnostics.sort_by_key(|d| (place(d), d.severity));
+    diagnostics.dedup();
+}
+
 /// A loaded text and the name it goes by in messages.
 #[derive(Debug, Clone, Default)]
 pub struct Source {

@@ -8,6 +8,7 @@
 //! [`Stamped`]: crate::event::Stamped
 
 pub mod clean;
+pub mod diagnostics;
 pub mod graph;
 pub mod json;
 pub mod lines;

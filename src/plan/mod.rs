@@ -1,4 +1,42 @@
 //! The plan: the jobs that one request asks for, as a graph without cycles, needs before the needy.
+//!
+//! Called by `cli` with a resolved project. Pure: it reads no file and no clock.
 
+mod cells;
+mod declared;
+mod expand;
+mod goals;
+mod graph;
 pub mod job;
+mod order;
+mod outputs;
+mod place;
 pub mod request;
+
+use std::path::PathBuf;
+
+use crate::diagnostic::{Diagnostic, any_error, sort};
+use crate::project::model::Project;
+
+pub use job::{Job, Plan};
+pub use place::{Field, place};
+pub use request::Request;
+
+/// Plans a request. The plan is only to be carried out where there is no error among the faults; a fault `nothing-matched`
+/// says that a goal names nothing. `root` is the workspace's folder, absolute.
+#[must_use]
+pub fn build(project: &Project, request: &Request, root: PathBuf) -> (Plan, Vec<Diagnostic>) {
+    let mut faults = Vec::new();
+    let settings = cells::settings(project, request, &mut faults);
+    let mut jobs = cells::jobs(project, &settings, &root, &mut faults);
+    let declared_outputs = declared::globs(project, &jobs);
+    let goals = goals::select(&request.goals, project, &mut jobs, &root);
+    let edges = graph::connect(project, &mut jobs, &mut faults);
+    let mut plan = Plan { root, declared_outputs, ..Plan::default() };
+    if !any_error(&faults) {
+        order::arrange(project, jobs, &edges, &mut plan, &mut faults);
+    }
+    sort(&mut faults);
+    faults.extend(goals);
+    (plan, faults)
+}

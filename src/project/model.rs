@@ -30,10 +30,25 @@ pub struct Project {
 pub struct Workspace {
     /// Its name; the folder's where none is given.
     pub name: String,
+    /// `description`.
+    pub description: Option<String>,
     /// `cache`: the shared cache's address, carried out by a later format of the store.
     pub cache: Option<(String, Span)>,
+    /// `cache_mode`: what the shared cache is used for.
+    pub cache_mode: CacheMode,
     /// How restored files come into the project.
     pub link: Link,
+}
+
+/// `[workspace] cache_mode`: what the shared cache is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Results are taken from it and put into it.
+    ReadWrite,
+    /// Results are only taken from it.
+    Read,
+    /// It is not used.
+    Off,
 }
 
 /// `[workspace] link`: how a file of the store comes into the project.
@@ -52,10 +67,14 @@ pub struct Environment {
     pub name: String,
     /// Where its table is headed; `0..0` for the built-in one.
     pub span: Span,
+    /// `description`.
+    pub description: Option<String>,
     /// What it is.
     pub kind: EnvironmentKind,
     /// `variables`: set for the job, and part of its key (texts with `${…}` are interpolated per job).
     pub variables: BTreeMap<String, (String, Span)>,
+    /// `spark`: a later issue.
+    pub spark: Option<Spark>,
 }
 
 /// The kinds of environment.
@@ -76,16 +95,41 @@ pub enum EnvironmentKind {
     /// `conda = "conda.yml"`: a later issue.
     Conda(RelPath),
     /// `docker = { … }`: a later issue.
-    Docker {
-        /// `image`.
-        image: Option<String>,
-        /// `dockerfile`.
-        dockerfile: Option<RelPath>,
-        /// `gpus`.
-        gpus: bool,
-    },
-    /// `spark = { … }`, or another kind of a later issue: its key in the Amlfile.
-    Later(String),
+    Docker(Docker),
+}
+
+/// `docker = { … }`: exactly one of image and dockerfile is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Docker {
+    /// `image`.
+    pub image: Option<String>,
+    /// `dockerfile`.
+    pub dockerfile: Option<RelPath>,
+    /// `context`: the folder that the Dockerfile is built in.
+    pub context: Option<RelPath>,
+    /// `gpus`.
+    pub gpus: bool,
+    /// `shm_size`, in bytes.
+    pub shm_size: Option<u64>,
+    /// `platform`.
+    pub platform: Option<String>,
+    /// `arguments`: more arguments for `docker run`.
+    pub arguments: Vec<String>,
+}
+
+/// `spark = { … }`: what spark-submit adds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Spark {
+    /// Where it stands.
+    pub span: Span,
+    /// Maven coordinates.
+    pub packages: Vec<String>,
+    /// Where the packages come from.
+    pub repositories: Vec<String>,
+    /// Archives for the class path.
+    pub jars: Vec<String>,
+    /// Spark's properties.
+    pub configuration: BTreeMap<String, String>,
 }
 
 /// Where a managed environment's packages come from.
@@ -106,6 +150,8 @@ pub struct Target {
     pub span: Span,
     /// Its type.
     pub kind: TargetKind,
+    /// `description`.
+    pub description: Option<String>,
     /// Its other keys, validated by name and type; read by the target that carries them out.
     pub options: BTreeMap<String, toml::Value>,
 }
@@ -161,12 +207,12 @@ pub struct Experiment {
     pub arguments: Vec<(String, Span)>,
     /// `params`: over those of the workspace.
     pub params: BTreeMap<String, (Value, Span)>,
-    /// `inputs`, by name; an input of a list goes by its path. Paths are not yet interpolated.
-    pub inputs: BTreeMap<String, (String, Span)>,
+    /// `inputs`, by the order of the text.
+    pub inputs: Vec<Declared>,
     /// `outputs`, likewise.
-    pub outputs: BTreeMap<String, (String, Span)>,
-    /// `metrics`: paths of metric files, not yet interpolated.
-    pub metrics: Vec<(String, Span)>,
+    pub outputs: Vec<Declared>,
+    /// `metrics`: metric files.
+    pub metrics: Vec<Declared>,
     /// Index into [`Project::environments`].
     pub environment: usize,
     /// Index into [`Project::targets`].
@@ -191,8 +237,27 @@ pub struct Experiment {
     pub matrix: Vec<(String, Vec<Value>, Span)>,
     /// `distributed`.
     pub distributed: Option<Distributed>,
-    /// `sweep`: where its table is headed; carried out by a later issue.
-    pub sweep: Option<Span>,
+    /// `sweep`: carried out by a later issue.
+    pub sweep: Option<Box<super::sweep::Sweep>>,
+}
+
+/// An input, an output or a metric file as declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// Its name; none for one of a list, which goes by its path.
+    pub name: Option<String>,
+    /// Its path, not yet interpolated.
+    pub path: String,
+    /// Where the path stands.
+    pub span: Span,
+}
+
+impl Declared {
+    /// Its name, or its path as written where it has none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// What an experiment runs.
@@ -234,8 +299,12 @@ pub struct Distributed {
     pub kind: String,
     /// Nodes.
     pub nodes: u32,
-    /// Processes in all (or per node, as the type has it), and the other keys as text.
+    /// Processes in all; one a node where none are given.
+    pub processes: u32,
+    /// The other keys, which depend on the type, as text.
     pub options: BTreeMap<String, String>,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// Where an input lies.

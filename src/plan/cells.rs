@@ -1,0 +1,239 @@
+//! Experiments to jobs: one for each cell of a matrix, with everything interpolated.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::amlfile::{suggest::nearest, typed};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::ids::JobName;
+use crate::project::model::{Action, Declared, Experiment, InputPath, Project};
+use crate::project::outside_fault;
+use crate::relpath::RelPath;
+use crate::value::Value;
+
+use super::Request;
+use super::expand::{Paths, Values};
+use super::job::{Command, Input, Job, Output, Runner};
+
+/// More cells than anybody means.
+const MOST_CELLS: usize = 100_000;
+
+/// What the request says about all jobs.
+pub(super) struct Settings<'r> {
+    /// `--set`.
+    pub set: BTreeMap<&'r str, Value>,
+    /// `--target`, as an index.
+    pub target: Option<usize>,
+    /// For `${env.X}`.
+    pub variables: &'r BTreeMap<String, String>,
+}
+
+/// Reads them; a name that nobody knows is a fault.
+pub(super) fn settings<'r>(project: &Project, request: &'r Request, faults: &mut Vec<Diagnostic>) -> Settings<'r> {
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    if !request.set.is_empty() {
+        known.extend(project.params.keys().map(String::as_str));
+        for experiment in &project.experiments {
+            known.extend(experiment.params.keys().map(String::as_str));
+            known.extend(experiment.matrix.iter().map(|(name, ..)| name.as_str()));
+            known.extend(experiment.sweep.iter().flat_map(|sweep| sweep.names()));
+        }
+    }
+    let mut set = BTreeMap::new();
+    for (name, value) in &request.set {
+        if !known.contains(name.as_str()) {
+            let fault = Diagnostic::bare("unknown-parameter", format!("`--set {name}=…`: there is no parameter `{name}`"));
+            faults.push(did_you_mean(fault, nearest(name, known.iter().copied())));
+        }
+        set.insert(name.as_str(), typed(value));
+    }
+    let target = request.target.as_ref().and_then(|name| {
+        let found = project.targets.iter().position(|target| target.name == *name);
+        if found.is_none() {
+            let fault = Diagnostic::bare("unknown-target", format!("`--target {name}`: there is no target `{name}`"));
+            let names = project.targets.iter().map(|target| target.name.as_str());
+            faults.push(did_you_mean(fault, nearest(name, names)));
+        }
+        found
+    });
+    Settings { set, target, variables: &request.variables }
+}
+
+pub(super) fn did_you_mean(fault: Diagnostic, near: Option<&str>) -> Diagnostic {
+    match near {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault,
+    }
+}
+
+/// All jobs of the project, in the order of the text; the cells of one experiment stand together.
+pub(super) fn jobs(project: &Project, settings: &Settings<'_>, root: &Path, faults: &mut Vec<Diagnostic>) -> Vec<Job> {
+    let mut jobs = Vec::with_capacity(project.experiments.len());
+    for (index, experiment) in project.experiments.iter().enumerate() {
+        check_sources(experiment, faults);
+        let first = faults.len();
+        for (number, cell) in cells(experiment, settings, faults).into_iter().enumerate() {
+            let before = faults.len();
+            jobs.push(job(project, settings, root, (index, experiment), cell, faults));
+            // The cells of one experiment have the same faults; those of the first few are enough.
+            if number > 0 && faults.len() > before {
+                let places: Vec<_> = faults[first..before].iter().map(|f| (f.code, f.primary.clone())).collect();
+                let mut at = before;
+                while at < faults.len() {
+                    let seen = places.contains(&(faults[at].code, faults[at].primary.clone()));
+                    if seen { drop(faults.remove(at)) } else { at += 1 }
+                }
+            }
+        }
+    }
+    jobs
+}
+
+/// The cells of the matrix, the last axis fastest; one that is empty without a matrix.
+fn cells(experiment: &Experiment, settings: &Settings<'_>, faults: &mut Vec<Diagnostic>) -> Vec<Vec<(String, Value)>> {
+    let mut cells = vec![Vec::new()];
+    for (axis, values, span) in &experiment.matrix {
+        let set = settings.set.get(axis.as_str()).map(std::slice::from_ref);
+        let values = set.unwrap_or(values);
+        if cells.len().saturating_mul(values.len()) > MOST_CELLS {
+            let message = format!("the matrix of `{}` has more than {MOST_CELLS} cells", experiment.name);
+            faults.push(Diagnostic::error("matrix-too-large", span.clone(), message, "this axis makes it too large"));
+            break;
+        }
+        let mut next = Vec::with_capacity(cells.len() * values.len());
+        for cell in &cells {
+            for value in values {
+                let mut cell: Vec<(String, Value)> = cell.clone();
+                cell.push((axis.clone(), value.clone()));
+                next.push(cell);
+            }
+        }
+        cells = next;
+    }
+    cells
+}
+
+/// `train`, or `train[alpha=0.1,seed=1]`. A value with a character that has a meaning there stands in quotes.
+fn name(experiment: &Experiment, cell: &[(String, Value)]) -> JobName {
+    if cell.is_empty() {
+        return JobName(experiment.name.clone());
+    }
+    let values: Vec<String> = cell.iter().map(|(axis, value)| format!("{axis}={}", shown(value))).collect();
+    JobName(format!("{}[{}]", experiment.name, values.join(",")))
+}
+
+/// A value as it stands in a job's name.
+pub(super) fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    let awkward = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']' | ',' | '=' | '"' | '*' | '?');
+    if text.is_empty() || text.contains(awkward) { crate::amlfile::quoted(&text) } else { text }
+}
+
+fn job(
+    project: &Project,
+    settings: &Settings<'_>,
+    root: &Path,
+    (index, experiment): (usize, &Experiment),
+    cell: Vec<(String, Value)>,
+    faults: &mut Vec<Diagnostic>,
+) -> Job {
+    let mut values = Values { project, settings, experiment, cell: &cell, used: BTreeMap::new(), faults };
+    let inputs: Vec<Input> = experiment.inputs.iter().filter_map(|input| input_of(&mut values, input, root)).collect();
+    let mut outputs = Vec::with_capacity(experiment.outputs.len() + experiment.metrics.len());
+    for (declared, metric) in [(&experiment.outputs, false), (&experiment.metrics, true)] {
+        outputs.extend(declared.iter().filter_map(|output| output_of(&mut values, output, metric)));
+    }
+    let paths = Paths { inputs: &inputs, outputs: &outputs };
+    let arguments: Vec<String> =
+        experiment.arguments.iter().map(|(text, span)| values.with_paths(text, span, paths)).collect();
+    let command = match &experiment.action {
+        Action::Script(script, _) => Command::Script { script: script.clone(), arguments, runner: runner(script) },
+        Action::Command(text, span) => {
+            let mut line = values.shell(text, span, paths);
+            for argument in &arguments {
+                line.push(' ');
+                line.push_str(&shell_words::quote(argument));
+            }
+            Command::Shell(line)
+        }
+    };
+    let environment = project.environments.get(experiment.environment);
+    let variables = environment
+        .into_iter()
+        .flat_map(|environment| &environment.variables)
+        .map(|(name, (text, span))| (name.clone(), values.with_paths(text, span, paths)))
+        .collect();
+    let mut params = values.used;
+    for (axis, value) in &cell {
+        params.entry(axis.clone()).or_insert_with(|| value.clone());
+    }
+    Job {
+        name: name(experiment, &cell),
+        experiment: index,
+        cell,
+        params,
+        command,
+        source_directory: experiment.source_directory.clone(),
+        sources: experiment.sources.as_ref().map(|globs| globs.iter().map(|(glob, _)| glob.clone()).collect()),
+        inputs,
+        outputs,
+        variables,
+        environment: experiment.environment,
+        target: settings.target.unwrap_or(experiment.target),
+        framework: experiment.framework.clone(),
+        resources: experiment.resources.clone(),
+        retries: experiment.retries,
+        secrets: experiment.secrets.clone(),
+        tags: experiment.tags.clone(),
+        cache: experiment.cache,
+        isolation: experiment.isolation,
+        distributed: experiment.distributed.clone(),
+        needs: Vec::new(),
+        goal: false,
+        span: experiment.span.clone(),
+    }
+}
+
+fn runner(script: &str) -> Runner {
+    match Path::new(script).extension().and_then(|extension| extension.to_str()) {
+        Some(extension) if extension.eq_ignore_ascii_case("py") => Runner::Python,
+        Some("sh") => Runner::Shell,
+        Some("R" | "r") => Runner::Rscript,
+        _ => Runner::Itself,
+    }
+}
+
+fn input_of(values: &mut Values<'_>, declared: &Declared, root: &Path) -> Option<Input> {
+    let text = values.text(&declared.path, &declared.span);
+    let path = if text.starts_with('/') {
+        match Path::new(&text).strip_prefix(root) {
+            Ok(inside) => InputPath::Inside(relative(values, "inputs", &inside.to_string_lossy(), &declared.span)?),
+            Err(_) => InputPath::Absolute(PathBuf::from(&text)),
+        }
+    } else {
+        InputPath::Inside(relative(values, "inputs", &text, &declared.span)?)
+    };
+    Some(Input { name: declared.name.clone().unwrap_or(text), path, from: Vec::new(), span: declared.span.clone() })
+}
+
+fn output_of(values: &mut Values<'_>, declared: &Declared, metric: bool) -> Option<Output> {
+    let text = values.text(&declared.path, &declared.span);
+    let path = relative(values, if metric { "metrics" } else { "outputs" }, &text, &declared.span)?;
+    Some(Output { name: declared.name.clone().unwrap_or(text), path, metric, span: declared.span.clone() })
+}
+
+fn relative(values: &mut Values<'_>, key: &str, text: &str, span: &Span) -> Option<RelPath> {
+    RelPath::new(text).map_err(|outside| values.faults.push(outside_fault(key, text, span, outside))).ok()
+}
+
+/// `sources` are globs that stay in the source directory.
+fn check_sources(experiment: &Experiment, faults: &mut Vec<Diagnostic>) {
+    for (glob, span) in experiment.sources.iter().flatten() {
+        if let Err(outside) = RelPath::new(glob) {
+            faults.push(outside_fault("sources", glob, span, outside));
+        } else if let Err(error) = globset::Glob::new(glob) {
+            let message = format!("`{glob}` is not a glob: {}", error.kind());
+            faults.push(Diagnostic::error("bad-glob", span.clone(), message, "not a glob"));
+        }
+    }
+}

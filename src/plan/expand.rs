@@ -1,0 +1,234 @@
+//! Interpolation: texts of an experiment with the values of one of its cells.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::project::model::{Experiment, InputPath, Project};
+use crate::project::template::{self, Piece, Reference};
+use crate::relpath::RelPath;
+use crate::value::Value;
+
+use super::cells::Settings;
+use super::job::{Input, Output};
+
+/// Deeper than any parameter is made of others, but for one that is made of itself (which `project` tells).
+const DEEPEST: usize = 32;
+
+/// The values that the names of one cell stand for.
+pub(super) struct Values<'p> {
+    pub project: &'p Project,
+    pub settings: &'p Settings<'p>,
+    pub experiment: &'p Experiment,
+    pub cell: &'p [(String, Value)],
+    /// What was used so far.
+    pub used: BTreeMap<String, Value>,
+    pub faults: &'p mut Vec<Diagnostic>,
+}
+
+/// The paths of a cell, for `${inputs.x}` and `${outputs.x}`.
+#[derive(Clone, Copy)]
+pub(super) struct Paths<'j> {
+    pub inputs: &'j [Input],
+    pub outputs: &'j [Output],
+}
+
+impl Values<'_> {
+    /// A text without paths in it.
+    pub fn text(&mut self, text: &str, span: &Span) -> String {
+        self.with_paths(text, span, Paths { inputs: &[], outputs: &[] })
+    }
+
+    /// A text with paths in it.
+    pub fn with_paths(&mut self, text: &str, span: &Span, paths: Paths<'_>) -> String {
+        if template::is_plain(text) {
+            return text.to_owned();
+        }
+        let mut out = String::with_capacity(text.len() + 16);
+        self.into(&mut out, text, span, 0, &mut |values, name| values.path(name, paths));
+        out
+    }
+
+    /// A command line: paths are quoted as the shell wants it there.
+    pub fn shell(&mut self, text: &str, span: &Span, paths: Paths<'_>) -> String {
+        if template::is_plain(text) {
+            return text.to_owned();
+        }
+        let mut out = String::with_capacity(text.len() + 16);
+        for piece in template::pieces(text) {
+            match piece {
+                Piece::Literal(literal) => out.push_str(literal),
+                Piece::Unclosed(range) => out.push_str(text.get(range).unwrap_or_default()),
+                Piece::Name(name, _) => match self.path(Reference::of(name), paths) {
+                    Some(path) => {
+                        let quoted = in_quotes(&out, &path);
+                        out.push_str(&quoted);
+                    }
+                    None => self.name(&mut out, name, span, 0, &mut |_, _| None),
+                },
+            }
+        }
+        out
+    }
+
+    fn into(
+        &mut self,
+        out: &mut String,
+        text: &str,
+        span: &Span,
+        depth: usize,
+        paths: &mut dyn FnMut(&Self, Reference<'_>) -> Option<String>,
+    ) {
+        for piece in template::pieces(text) {
+            match piece {
+                Piece::Literal(literal) => out.push_str(literal),
+                Piece::Unclosed(range) => out.push_str(text.get(range).unwrap_or_default()),
+                Piece::Name(name, _) => self.name(out, name, span, depth, paths),
+            }
+        }
+    }
+
+    /// What a name stands for. One that names nothing (told by `project`) stands for itself.
+    fn name(
+        &mut self,
+        out: &mut String,
+        name: &str,
+        span: &Span,
+        depth: usize,
+        paths: &mut dyn FnMut(&Self, Reference<'_>) -> Option<String>,
+    ) {
+        let reference = Reference::of(name);
+        match reference {
+            Reference::Param(param) => match self.param(param, depth) {
+                Some(value) => {
+                    let _infallible = write!(out, "{value}");
+                }
+                None => out.push_str(&format!("${{{name}}}")),
+            },
+            Reference::Variable(variable) => match self.settings.variables.get(variable) {
+                Some(value) => out.push_str(value),
+                None => self.unset(variable, span),
+            },
+            Reference::Input(_) | Reference::Output(_) => {
+                out.push_str(&paths(self, reference).unwrap_or_else(|| format!("${{{name}}}")));
+            }
+        }
+    }
+
+    fn unset(&mut self, variable: &str, span: &Span) {
+        let message = format!("the environment variable `{variable}` is not set");
+        let fault = Diagnostic::error("unset-variable", span.clone(), message, format!("`${{env.{variable}}}` stands here"));
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// The value of a parameter, which is used from now on.
+    fn param(&mut self, name: &str, depth: usize) -> Option<Value> {
+        if let Some(value) = self.used.get(name) {
+            return Some(value.clone());
+        }
+        let (value, span) = self.find(name)?;
+        let value = self.expanded(&value, &span, depth);
+        self.used.insert(name.to_owned(), value.clone());
+        Some(value)
+    }
+
+    fn expanded(&mut self, value: &Value, span: &Span, depth: usize) -> Value {
+        match value {
+            Value::Text(text) if !template::is_plain(text) && depth < DEEPEST => {
+                let mut out = String::new();
+                self.into(&mut out, text, span, depth + 1, &mut |_, _| None);
+                Value::Text(out)
+            }
+            Value::List(items) => Value::List(items.iter().map(|item| self.expanded(item, span, depth)).collect()),
+            other => other.clone(),
+        }
+    }
+
+    /// What comes first: the cell, `--set`, the experiment, the workspace. A parameter of a sweep has no value yet.
+    fn find(&self, name: &str) -> Option<(Value, Span)> {
+        let plain = |value: &Value| match value {
+            Value::Text(text) => Value::Text(template::escape(text)),
+            other => other.clone(),
+        };
+        if let Some((_, value)) = self.cell.iter().find(|(axis, _)| axis == name) {
+            return Some((plain(value), self.experiment.span.clone()));
+        }
+        if let Some(value) = self.settings.set.get(name) {
+            return Some((plain(value), self.experiment.span.clone()));
+        }
+        if self.experiment.sweep.as_ref().is_some_and(|sweep| sweep.names().contains(&name)) {
+            return None;
+        }
+        self.experiment.params.get(name).or_else(|| self.project.params.get(name)).cloned()
+    }
+
+    /// The path behind `inputs.x` or `outputs.x`, as seen from the source directory.
+    fn path(&self, reference: Reference<'_>, paths: Paths<'_>) -> Option<String> {
+        let from = &self.experiment.source_directory;
+        let seen = |path: &RelPath| path.seen_from(from).to_string_lossy().into_owned();
+        let at = |declared: &[crate::project::model::Declared], name: &str| declared.iter().position(|d| d.name() == name);
+        match reference {
+            Reference::Input(name) => match &paths.inputs.get(at(&self.experiment.inputs, name)?)?.path {
+                InputPath::Inside(path) => Some(seen(path)),
+                InputPath::Absolute(path) => Some(path.to_string_lossy().into_owned()),
+            },
+            Reference::Output(name) => {
+                let outputs = self.experiment.outputs.len();
+                let place = at(&self.experiment.outputs, name)
+                    .or_else(|| at(&self.experiment.metrics, name).map(|metric| outputs + metric))?;
+                Some(seen(&paths.outputs.get(place)?.path))
+            }
+            Reference::Param(_) | Reference::Variable(_) => None,
+        }
+    }
+}
+
+/// A path as it must be written after `before` for the shell to take it as one word (or a part of one).
+fn in_quotes(before: &str, path: &str) -> String {
+    let mut open = None;
+    let mut characters = before.chars();
+    while let Some(c) = characters.next() {
+        match (open, c) {
+            (None | Some('"'), '\\') => {
+                characters.next();
+            }
+            (None, '\'' | '"') => open = Some(c),
+            (Some(quote), c) if quote == c => open = None,
+            _ => {}
+        }
+    }
+    match open {
+        Some('\'') => path.replace('\'', r"'\''"),
+        Some(_) => {
+            let mut out = String::with_capacity(path.len());
+            for c in path.chars() {
+                if matches!(c, '"' | '\\' | '$' | '`') {
+                    out.push('\\');
+                }
+                out.push(c);
+            }
+            out
+        }
+        None => shell_words::quote(path).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_quotes;
+
+    fn check(before: &str, path: &str, expected: &str) {
+        assert_eq!(in_quotes(before, path), expected, "{before}");
+    }
+
+    #[test]
+    fn paths_are_quoted_for_where_they_stand() {
+        check("cat ", "a/b.csv", "a/b.csv");
+        check("cat ", "my data", "'my data'");
+        check("cat \"", "my $data", "my \\$data");
+        check("cat '", "it's", "it'\\''s");
+        check("echo 'a' \\' ", "my data", "'my data'");
+    }
+}

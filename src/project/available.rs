@@ -1,0 +1,58 @@
+//! What this build cannot carry out yet: the one place that says so.
+
+use std::collections::BTreeSet;
+
+use super::model::{EnvironmentKind, Project, TargetKind};
+use crate::diagnostic::{Diagnostic, Span};
+
+/// The target types that this build carries out.
+const TARGETS: &[TargetKind] = &[TargetKind::Local];
+
+/// The refusals for some jobs, each given by its experiment and its target (both indices into the project). A cache that
+/// the workspace names is a warning: jobs run without it.
+#[must_use]
+pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)>) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    let jobs: BTreeSet<(usize, usize)> = jobs.into_iter().collect();
+    let targets: BTreeSet<usize> = jobs.iter().map(|(_, target)| *target).collect();
+    let experiments: BTreeSet<usize> = jobs.iter().map(|(experiment, _)| *experiment).collect();
+    let experiments: Vec<_> = experiments.into_iter().filter_map(|i| project.experiments.get(i)).collect();
+    let environments: BTreeSet<usize> = experiments.iter().map(|experiment| experiment.environment).collect();
+    let mut refuse = |what: String, span: &Span| faults.push(refusal(what, span));
+    for target in targets.into_iter().filter_map(|i| project.targets.get(i)) {
+        if !TARGETS.contains(&target.kind) {
+            refuse(format!("target type `{}`", target.kind.name()), &target.span);
+        }
+    }
+    for environment in environments.into_iter().filter_map(|i| project.environments.get(i)) {
+        match &environment.kind {
+            EnvironmentKind::Conda(_) => refuse("environment kind `conda`".into(), &environment.span),
+            EnvironmentKind::Docker(_) => refuse("environment kind `docker`".into(), &environment.span),
+            EnvironmentKind::UserManaged { .. } | EnvironmentKind::Managed { .. } => {}
+        }
+        if let Some(spark) = &environment.spark {
+            refuse("environment key `spark`".into(), &spark.span);
+        }
+    }
+    for experiment in experiments {
+        if experiment.framework == "pyspark" {
+            refuse("framework `pyspark`".into(), &experiment.span);
+        }
+        if let Some(distributed) = &experiment.distributed {
+            refuse("`distributed`".into(), &distributed.span);
+        }
+        if let Some(sweep) = &experiment.sweep {
+            refuse("`sweep`".into(), &sweep.span);
+        }
+    }
+    if let Some((_, span)) = &project.workspace.cache {
+        let message = "a shared cache is not available in this build; jobs run without it";
+        faults.push(Diagnostic::warning("not-available", span.clone(), message, "not used"));
+    }
+    crate::diagnostic::sort(&mut faults);
+    faults
+}
+
+fn refusal(what: String, span: &Span) -> Diagnostic {
+    Diagnostic::error("not-available", span.clone(), format!("{what} is not available in this build"), "cannot be carried out")
+}
