@@ -16,8 +16,8 @@ pub mod units;
 pub use document::Document;
 pub use load::load;
 pub use schema::schema;
-pub use syntax::typed;
 pub(crate) use shape::{listed, quoted};
+pub use syntax::typed;
 
 use crate::diagnostic::{Diagnostic, Source};
 

@@ -91,7 +91,9 @@ fn expression() -> Value {
             let count = expression.arguments.len();
             let arguments = match count {
                 0 => json!({ "type": "array", "minItems": 1 }),
-                1 => json!({ "type": ["array", "integer"], "minItems": 1, "maxItems": 1, "items": { "type": "number" } }),
+                1 => {
+                    json!({ "type": ["array", "integer"], "minItems": 1, "maxItems": 1, "items": { "type": "number" } })
+                }
                 _ => json!({ "type": "array", "minItems": count, "maxItems": count, "items": { "type": "number" } }),
             };
             let mut properties = Map::new();

@@ -99,14 +99,20 @@ impl Shape<'_> {
             let message = format!("`{key}` must be at least {least}, not {number}");
             self.refuse("out-of-range", item, message, "too small");
         } else if number > i64::from(u32::MAX) {
-            self.refuse("out-of-range", item, format!("`{key}` must be at most {}, not {number}", u32::MAX), "too large");
+            self.refuse(
+                "out-of-range",
+                item,
+                format!("`{key}` must be at most {}, not {number}", u32::MAX),
+                "too large",
+            );
         }
     }
 
     fn amount(&mut self, key: &str, item: &Item<'_>, fault: Option<NoAmount>, what: &'static str) {
         let Some(NoAmount { why, meant }) = fault else { return };
         let code = if what == "memory" { "bad-memory" } else { "bad-time" };
-        let help = if what == "memory" { "memory is written as in \"4GiB\"" } else { "time is written as in \"1h 30m\"" };
+        let help =
+            if what == "memory" { "memory is written as in \"4GiB\"" } else { "time is written as in \"1h 30m\"" };
         let message = format!("`{key}` {why}");
         let fault = Diagnostic::error(code, item.span.clone(), message, format!("not an amount of {what}"));
         self.faults.push(match meant {
@@ -128,7 +134,8 @@ impl Shape<'_> {
         let names = tagged.variants.iter().map(|(name, _)| *name);
         let Some(tag) = table.get(tagged.tag) else {
             let message = format!("`{key}` has no `{}`", tagged.tag);
-            let fault = Diagnostic::error("missing-key", item.span.clone(), message, format!("needs a `{}`", tagged.tag));
+            let fault =
+                Diagnostic::error("missing-key", item.span.clone(), message, format!("needs a `{}`", tagged.tag));
             self.faults.push(fault.help(format!("`{}` is one of {}", tagged.tag, listed(names))));
             return;
         };
@@ -243,13 +250,16 @@ impl Shape<'_> {
 
     fn mistyped(&mut self, kind: Kind, key: &str, item: &Item<'_>) {
         let message = format!("`{key}` must be {}, not {}", kind.describe(), item.type_name());
-        let fault = Diagnostic::error("wrong-type", item.span.clone(), message, format!("this is {}", item.type_name()));
+        let fault =
+            Diagnostic::error("wrong-type", item.span.clone(), message, format!("this is {}", item.type_name()));
         let raw = self.text.get(item.span.clone()).unwrap_or_default();
         let bare = item.text().unwrap_or_default();
         self.faults.push(match (kind, &item.node) {
             (Kind::Text | Kind::Choice(_), Node::Integer(_) | Node::Float(..) | Node::Bool(_) | Node::Date)
             | (Kind::Scalar | Kind::Value, Node::Date) => fault.fix("put it in quotes", item.span.clone(), quoted(raw)),
-            (Kind::Memory, Node::Integer(_)) => fault.fix("add a unit", item.span.clone(), quoted(&format!("{raw}GiB"))),
+            (Kind::Memory, Node::Integer(_)) => {
+                fault.fix("add a unit", item.span.clone(), quoted(&format!("{raw}GiB")))
+            }
             (Kind::Time, Node::Integer(_)) => fault.fix("add a unit", item.span.clone(), quoted(&format!("{raw}s"))),
             (Kind::Bool, Node::Text(_)) if matches!(bare, "true" | "false") => {
                 fault.fix("leave the quotes out", item.span.clone(), bare)

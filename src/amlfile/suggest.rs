@@ -11,7 +11,13 @@ pub fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -
         let near = if typed.len().abs_diff(other.len()) > allowed { usize::MAX } else { distance(&typed, &other) };
         let longest = typed.len().max(other.len());
         let begins = typed.len() >= 3 && other.starts_with(&typed) || other.len() >= 3 && typed.starts_with(&other);
-        let score = if near <= allowed && near < longest { near } else if begins { allowed + 1 } else { continue };
+        let score = if near <= allowed && near < longest {
+            near
+        } else if begins {
+            allowed + 1
+        } else {
+            continue;
+        };
         if best.is_none_or(|(least, _)| score < least) {
             best = Some((score, candidate));
         }

@@ -120,7 +120,9 @@ impl<'s> Window<'s> {
 
     /// A place within the window: in range, not reversed, on the bounds of characters.
     fn span(&self, span: &Span) -> Span {
-        let at = |offset: usize| boundary(&self.source.text, offset).clamp(self.lines.start, self.lines.end) - self.lines.start;
+        let at = |offset: usize| {
+            boundary(&self.source.text, offset).clamp(self.lines.start, self.lines.end) - self.lines.start
+        };
         let start = at(span.start);
         start..at(span.end).max(start)
     }

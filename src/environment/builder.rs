@@ -141,7 +141,6 @@ impl Builder {
             EnvironmentKind::Managed { .. } => "managed",
             EnvironmentKind::Conda(_) => "conda",
             EnvironmentKind::Docker { .. } => "docker",
-            EnvironmentKind::Later(kind) => kind,
         };
         let (key, section, place) = (None, None, None);
         let (python, interpreter) = (None, None);
@@ -282,7 +281,6 @@ fn later(environment: &Environment) -> EnvironmentError {
     let kind = match &environment.kind {
         EnvironmentKind::Conda(_) => "conda",
         EnvironmentKind::Docker { .. } => "docker",
-        EnvironmentKind::Later(kind) => kind,
         EnvironmentKind::Managed { .. } | EnvironmentKind::UserManaged { .. } => "this",
     };
     let name = &environment.name;

@@ -42,7 +42,8 @@ pub(super) fn settings<'r>(project: &Project, request: &'r Request, faults: &mut
     let mut set = BTreeMap::new();
     for (name, value) in &request.set {
         if !known.contains(name.as_str()) {
-            let fault = Diagnostic::bare("unknown-parameter", format!("`--set {name}=…`: there is no parameter `{name}`"));
+            let fault =
+                Diagnostic::bare("unknown-parameter", format!("`--set {name}=…`: there is no parameter `{name}`"));
             faults.push(did_you_mean(fault, nearest(name, known.iter().copied())));
         }
         set.insert(name.as_str(), typed(value));

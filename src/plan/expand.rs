@@ -17,30 +17,30 @@ const DEEPEST: usize = 32;
 
 /// The values that the names of one cell stand for.
 pub(super) struct Values<'p> {
-    pub project: &'p Project,
-    pub settings: &'p Settings<'p>,
-    pub experiment: &'p Experiment,
-    pub cell: &'p [(String, Value)],
+    pub(super) project: &'p Project,
+    pub(super) settings: &'p Settings<'p>,
+    pub(super) experiment: &'p Experiment,
+    pub(super) cell: &'p [(String, Value)],
     /// What was used so far.
-    pub used: BTreeMap<String, Value>,
+    pub(super) used: BTreeMap<String, Value>,
     pub faults: &'p mut Vec<Diagnostic>,
 }
 
 /// The paths of a cell, for `${inputs.x}` and `${outputs.x}`.
 #[derive(Clone, Copy)]
 pub(super) struct Paths<'j> {
-    pub inputs: &'j [Input],
-    pub outputs: &'j [Output],
+    pub(super) inputs: &'j [Input],
+    pub(super) outputs: &'j [Output],
 }
 
 impl Values<'_> {
     /// A text without paths in it.
-    pub fn text(&mut self, text: &str, span: &Span) -> String {
+    pub(super) fn text(&mut self, text: &str, span: &Span) -> String {
         self.with_paths(text, span, Paths { inputs: &[], outputs: &[] })
     }
 
     /// A text with paths in it.
-    pub fn with_paths(&mut self, text: &str, span: &Span, paths: Paths<'_>) -> String {
+    pub(super) fn with_paths(&mut self, text: &str, span: &Span, paths: Paths<'_>) -> String {
         if template::is_plain(text) {
             return text.to_owned();
         }
@@ -50,7 +50,7 @@ impl Values<'_> {
     }
 
     /// A command line: paths are quoted as the shell wants it there.
-    pub fn shell(&mut self, text: &str, span: &Span, paths: Paths<'_>) -> String {
+    pub(super) fn shell(&mut self, text: &str, span: &Span, paths: Paths<'_>) -> String {
         if template::is_plain(text) {
             return text.to_owned();
         }
@@ -117,7 +117,8 @@ impl Values<'_> {
 
     fn unset(&mut self, variable: &str, span: &Span) {
         let message = format!("the environment variable `{variable}` is not set");
-        let fault = Diagnostic::error("unset-variable", span.clone(), message, format!("`${{env.{variable}}}` stands here"));
+        let fault =
+            Diagnostic::error("unset-variable", span.clone(), message, format!("`${{env.{variable}}}` stands here"));
         if !self.faults.contains(&fault) {
             self.faults.push(fault);
         }
@@ -168,7 +169,8 @@ impl Values<'_> {
     fn path(&self, reference: Reference<'_>, paths: Paths<'_>) -> Option<String> {
         let from = &self.experiment.source_directory;
         let seen = |path: &RelPath| path.seen_from(from).to_string_lossy().into_owned();
-        let at = |declared: &[crate::project::model::Declared], name: &str| declared.iter().position(|d| d.name() == name);
+        let at =
+            |declared: &[crate::project::model::Declared], name: &str| declared.iter().position(|d| d.name() == name);
         match reference {
             Reference::Input(name) => match &paths.inputs.get(at(&self.experiment.inputs, name)?)?.path {
                 InputPath::Inside(path) => Some(seen(path)),

@@ -67,9 +67,15 @@ struct Goal<'g> {
 impl<'g> Goal<'g> {
     fn of(text: &'g str, root: &Path) -> Self {
         // Brackets are those of a cell's name, not a set of characters.
-        let escaped: String = text.chars().map(|c| if matches!(c, '[' | ']') { format!("\\{c}") } else { c.into() }).collect();
+        let escaped: String =
+            text.chars().map(|c| if matches!(c, '[' | ']') { format!("\\{c}") } else { c.into() }).collect();
         let glob = text.contains(['*', '?', '{']).then(|| {
-            GlobBuilder::new(&escaped).literal_separator(true).backslash_escape(true).build().ok().map(|g| g.compile_matcher())
+            GlobBuilder::new(&escaped)
+                .literal_separator(true)
+                .backslash_escape(true)
+                .build()
+                .ok()
+                .map(|g| g.compile_matcher())
         });
         let inside = Path::new(text).strip_prefix(root).unwrap_or(Path::new(text));
         Self { text, cell: Cell::of(text), glob: glob.flatten(), path: RelPath::new(inside).ok() }
@@ -89,9 +95,10 @@ impl<'g> Goal<'g> {
     /// An output, a path in one, or a folder with outputs in it.
     fn writes(&self, _: &str, job: &Job) -> bool {
         job.outputs.iter().any(|output| {
-            let named = self.path.as_ref().is_some_and(|path| {
-                path.is_within(&output.path) || (!path.is_root() && output.path.is_within(path))
-            });
+            let named = self
+                .path
+                .as_ref()
+                .is_some_and(|path| path.is_within(&output.path) || (!path.is_root() && output.path.is_within(path)));
             named || self.glob.as_ref().is_some_and(|glob| glob.is_match(output.path.as_path()))
         })
     }
@@ -99,12 +106,12 @@ impl<'g> Goal<'g> {
 
 /// `train[alpha=0.1]`: all cells with these values on these axes.
 pub(super) struct Cell<'t> {
-    pub experiment: &'t str,
+    pub(super) experiment: &'t str,
     values: Vec<(&'t str, &'t str)>,
 }
 
 impl<'t> Cell<'t> {
-    pub fn of(text: &'t str) -> Option<Self> {
+    pub(super) fn of(text: &'t str) -> Option<Self> {
         let (experiment, rest) = text.split_once('[')?;
         let mut rest = rest.strip_suffix(']')?;
         let mut values = Vec::new();
@@ -118,9 +125,11 @@ impl<'t> Cell<'t> {
         (!values.is_empty()).then_some(Self { experiment, values })
     }
 
-    pub fn selects(&self, job: &Job) -> bool {
+    pub(super) fn selects(&self, job: &Job) -> bool {
         self.values.iter().all(|(axis, wanted)| {
-            job.cell.iter().any(|(name, value)| name == axis && (shown(value) == *wanted || value.to_string() == *wanted))
+            job.cell
+                .iter()
+                .any(|(name, value)| name == axis && (shown(value) == *wanted || value.to_string() == *wanted))
         })
     }
 }

@@ -104,22 +104,29 @@ fn overlap(jobs: &[Job], a: &Claim<'_>, b: &Claim<'_>) -> Diagnostic {
     let message = match (same, a.job == b.job) {
         (true, true) => format!("`{}` has the output `{}` twice", one.name, first.path),
         (true, false) => format!("`{}` and `{}` both write `{}`", one.name, other.name, first.path),
-        (false, true) => format!("of `{}`, the output `{}` and the output `{}` lie in each other", one.name, first.path, second.path),
+        (false, true) => {
+            format!("of `{}`, the output `{}` and the output `{}` lie in each other", one.name, first.path, second.path)
+        }
         (false, false) => {
-            let (inner, outer, of, by) =
-                if second.path.is_within(&first.path) { (second, first, one, other) } else { (first, second, other, one) };
+            let (inner, outer, of, by) = if second.path.is_within(&first.path) {
+                (second, first, one, other)
+            } else {
+                (first, second, other, one)
+            };
             format!("the output `{}` of `{}` lies in the output `{}` of `{}`", inner.path, by.name, outer.path, of.name)
         }
     };
     let code = if same { "duplicate-output" } else { "nested-output" };
-    let fault = Diagnostic::error(code, second.span.clone(), message, if same { "also written here" } else { "written here" });
+    let fault =
+        Diagnostic::error(code, second.span.clone(), message, if same { "also written here" } else { "written here" });
     if first.span == second.span {
         let axes: Vec<String> = one.cell.iter().map(|(axis, _)| format!("`${{{axis}}}`")).collect();
         return fault.help(format!("each cell needs a path of its own: put {} into it", axes.join(" and ")));
     }
     let fault = fault.with(first.span.clone(), if same { "written here" } else { "and here" });
     if a.job == b.job && (first.metric || second.metric) {
-        return fault.help("a metric file is an output of its own; write it outside of the other, or list it only once");
+        return fault
+            .help("a metric file is an output of its own; write it outside of the other, or list it only once");
     }
     fault
 }
@@ -184,6 +191,5 @@ fn order(a: &[u8], b: &[u8]) -> Ordering {
 
 /// Whether a path is another, or lies in it.
 fn within(path: &[u8], folder: &[u8]) -> bool {
-    folder.is_empty()
-        || path.strip_prefix(folder).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+    folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
 }

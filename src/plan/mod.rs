@@ -10,7 +10,6 @@ mod graph;
 pub mod job;
 mod order;
 mod outputs;
-mod place;
 pub mod request;
 
 use std::path::PathBuf;
@@ -19,7 +18,6 @@ use crate::diagnostic::{Diagnostic, any_error, sort};
 use crate::project::model::Project;
 
 pub use job::{Job, Plan};
-pub use place::{Field, place};
 pub use request::Request;
 
 /// Plans a request. The plan is only to be carried out where there is no error among the faults; a fault `nothing-matched`

@@ -11,7 +11,13 @@ use super::graph::Needed;
 use super::job::{Job, Plan};
 
 /// Puts the jobs into the plan, or tells every cycle.
-pub(super) fn arrange(project: &Project, jobs: Vec<Job>, needed: &[Needed], plan: &mut Plan, faults: &mut Vec<Diagnostic>) {
+pub(super) fn arrange(
+    project: &Project,
+    jobs: Vec<Job>,
+    needed: &[Needed],
+    plan: &mut Plan,
+    faults: &mut Vec<Diagnostic>,
+) {
     let Some(order) = order(&jobs) else { return cycles(project, &jobs, needed, faults) };
     let wanted = wanted(&jobs);
     let mut place = vec![JobId(usize::MAX); jobs.len()];

@@ -16,7 +16,8 @@ pub(super) fn check(job: &Job, faults: &mut Vec<Diagnostic>) {
         let first = path.as_path().components().next().map(|part| part.as_os_str().to_owned());
         if path.is_root() {
             let message = "the whole workspace cannot be an output".to_owned();
-            faults.push(refuse("bad-output", message, "the Amlfile's own folder").help("name a folder or a file in it"));
+            faults
+                .push(refuse("bad-output", message, "the Amlfile's own folder").help("name a folder or a file in it"));
         } else if first.is_some_and(|first| OWN.iter().any(|own| first == *own)) {
             faults.push(refuse("bad-output", format!("`{path}` cannot be an output"), "kept by amlrun or git"));
         } else if !job.source_directory.is_root() && job.source_directory.is_within(path) {
@@ -41,7 +42,9 @@ pub(super) fn check(job: &Job, faults: &mut Vec<Diagnostic>) {
 
 fn is_script(job: &Job, path: &RelPath) -> bool {
     match &job.command {
-        Command::Script { script, .. } => RelPath::new(job.source_directory.as_path().join(script)).is_ok_and(|s| s == *path),
+        Command::Script { script, .. } => {
+            RelPath::new(job.source_directory.as_path().join(script)).is_ok_and(|s| s == *path)
+        }
         Command::Shell(_) => false,
     }
 }

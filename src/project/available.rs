@@ -54,5 +54,10 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
 }
 
 fn refusal(what: String, span: &Span) -> Diagnostic {
-    Diagnostic::error("not-available", span.clone(), format!("{what} is not available in this build"), "cannot be carried out")
+    Diagnostic::error(
+        "not-available",
+        span.clone(),
+        format!("{what} is not available in this build"),
+        "cannot be carried out",
+    )
 }

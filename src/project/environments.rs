@@ -75,20 +75,17 @@ impl Resolver<'_> {
     /// The keys of different kinds of environment do not go together.
     fn kinds_together(&mut self, entry: &Entry<'_>, table: &Table<'_>) {
         let off = |key: &&Entry<'_>| key.item.bool() != Some(false);
-        let given: Vec<&Entry<'_>> = ["user_managed", "interpreter", "python", "packages", "requirements", "conda", "docker"]
-            .iter()
-            .filter_map(|key| table.entry(key))
-            .filter(off)
-            .collect();
+        let given: Vec<&Entry<'_>> =
+            ["user_managed", "interpreter", "python", "packages", "requirements", "conda", "docker"]
+                .iter()
+                .filter_map(|key| table.entry(key))
+                .filter(off)
+                .collect();
         let mut groups: Vec<&Entry<'_>> = given.clone();
         groups.dedup_by_key(|key| kind_of(&key.key));
         if let [first, second, ..] = groups.as_slice() {
-            let message = format!(
-                "environment `{}` is {} and {} at once",
-                entry.key,
-                kind_of(&first.key),
-                kind_of(&second.key)
-            );
+            let message =
+                format!("environment `{}` is {} and {} at once", entry.key, kind_of(&first.key), kind_of(&second.key));
             let label = format!("makes it {}", kind_of(&second.key));
             let fault = Diagnostic::error("mixed-environment", second.key_span.clone(), message, label);
             self.fault(fault.with(first.key_span.clone(), format!("makes it {}", kind_of(&first.key))));
@@ -123,7 +120,9 @@ impl Resolver<'_> {
             };
             let message = format!("`{package}` {why}");
             let fault = Diagnostic::error("bad-package", span.clone(), message, "not a requirement");
-            self.fault(fault.help("a requirement is written as in \"pandas>=2\"; options belong in a requirements file"));
+            self.fault(
+                fault.help("a requirement is written as in \"pandas>=2\"; options belong in a requirements file"),
+            );
         }
         Packages::Listed(listed.into_iter().map(|(package, _)| package).collect())
     }
@@ -147,7 +146,8 @@ impl Resolver<'_> {
                 self.fault(fault.with(image.key_span.clone(), "either this"));
             }
             (None, None) => {
-                let fault = Diagnostic::error("missing-key", entry.key_span.clone(), "`docker` has no `image`", "no image");
+                let fault =
+                    Diagnostic::error("missing-key", entry.key_span.clone(), "`docker` has no `image`", "no image");
                 self.fault(fault.help("name one with `image`, or a `dockerfile` to build it from"));
             }
             _ => {}

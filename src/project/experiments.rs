@@ -186,7 +186,8 @@ impl Resolver<'_> {
             _ => {
                 let message = format!("the script `{script}` lies outside the source directory `{folder}`");
                 let fault = Diagnostic::error("outside-source-directory", span.clone(), message, "not in the snapshot");
-                return self.fault(fault.help("`source_directory` must hold the script; it is the root of the snapshot"));
+                return self
+                    .fault(fault.help("`source_directory` must hold the script; it is the root of the snapshot"));
             }
         };
         let (message, label) = match self.look(&path) {
@@ -288,8 +289,11 @@ impl Defaults {
             return environment;
         }
         let script = matches!(&experiment.action, Action::Script(script, _) if is_python(script));
-        let (place, environment): (_, fn() -> Environment) =
-            if script { (&mut self.managed, Environment::default_managed) } else { (&mut self.bare, Environment::bare) };
+        let (place, environment): (_, fn() -> Environment) = if script {
+            (&mut self.managed, Environment::default_managed)
+        } else {
+            (&mut self.bare, Environment::bare)
+        };
         *place.get_or_insert_with(|| {
             project.environments.push(environment());
             project.environments.len() - 1
@@ -299,7 +303,7 @@ impl Defaults {
 
 /// Whether the environment's Python runs it.
 #[must_use]
-pub fn is_python(script: &str) -> bool {
+pub(super) fn is_python(script: &str) -> bool {
     std::path::Path::new(script).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("py"))
 }
 

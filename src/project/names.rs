@@ -20,7 +20,11 @@ impl Resolver<'_> {
         self.template_name("parameter", entry);
         for prefix in ["inputs.", "outputs.", "env."] {
             if entry.key.starts_with(prefix) {
-                self.bad_name("parameter", entry, &format!("may not begin with `{prefix}`, which has a meaning in `${{…}}`"));
+                self.bad_name(
+                    "parameter",
+                    entry,
+                    &format!("may not begin with `{prefix}`, which has a meaning in `${{…}}`"),
+                );
             }
         }
     }

@@ -86,9 +86,11 @@ impl<'p> Scope<'p> {
         if let Action::Command(text, span) = &experiment.action {
             self.look(text, span, Place::Anything);
         }
-        for (declared, what) in
-            [(&experiment.inputs, "an input"), (&experiment.outputs, "an output"), (&experiment.metrics, "a metric file")]
-        {
+        for (declared, what) in [
+            (&experiment.inputs, "an input"),
+            (&experiment.outputs, "an output"),
+            (&experiment.metrics, "a metric file"),
+        ] {
             for one in declared {
                 self.look(&one.path, &one.span, Place::NoPaths(what));
             }
@@ -116,7 +118,10 @@ impl<'p> Scope<'p> {
             if !self.used.contains(name.as_str()) {
                 let fault = unused("axis", name, span);
                 let why = "all cells run the same command".to_owned();
-                self.faults.push(Diagnostic { primary: fault.primary.map(|label| crate::diagnostic::Label { text: why, ..label }), ..fault });
+                self.faults.push(Diagnostic {
+                    primary: fault.primary.map(|label| crate::diagnostic::Label { text: why, ..label }),
+                    ..fault
+                });
             }
         }
     }
@@ -203,13 +208,15 @@ impl<'p> Scope<'p> {
             Reference::Param(name) => {
                 let own = experiment.params.keys().chain(self.project.params.keys()).map(String::as_str);
                 let axes = experiment.matrix.iter().map(|(name, ..)| name.as_str());
-                let known: BTreeMap<&str, ()> = own.chain(axes).chain(self.searched.iter().copied()).map(|n| (n, ())).collect();
+                let known: BTreeMap<&str, ()> =
+                    own.chain(axes).chain(self.searched.iter().copied()).map(|n| (n, ())).collect();
                 ("parameter", name, "", known.into_keys().collect())
             }
         };
         let message = format!("`${{{name}}}` names no {what} of experiment `{}`", experiment.name);
         let fault = Diagnostic::error("unknown-reference", at.clone(), message, format!("no such {what}"));
-        let axis_of = self.project.experiments.iter().find(|other| other.matrix.iter().any(|(axis, ..)| axis == wanted));
+        let axis_of =
+            self.project.experiments.iter().find(|other| other.matrix.iter().any(|(axis, ..)| axis == wanted));
         self.faults.push(match (nearest(wanted, known.iter().copied()), axis_of) {
             (Some(near), _) => fault.fix(format!("{what} `{near}` exists"), at, format!("${{{prefix}{near}}}")),
             (None, Some(other)) if what == "parameter" => fault.with(other.span.clone(), format!("`{wanted}` is an axis of its matrix only")).help(

@@ -96,7 +96,9 @@ impl Resolver<'_> {
             termination: table.get("early_termination").and_then(|item| self.termination(item)),
             sampling,
         };
-        if let Some((axis, _, span)) = of.matrix.iter().find(|(axis, ..)| sweep.space.iter().any(|(name, ..)| name == axis)) {
+        if let Some((axis, _, span)) =
+            of.matrix.iter().find(|(axis, ..)| sweep.space.iter().any(|(name, ..)| name == axis))
+        {
             let message = format!("`{axis}` is both an axis of the matrix and searched by the sweep");
             let fault = Diagnostic::error("matrix-and-sweep", span.clone(), message, "an axis");
             let place = sweep.space.iter().find(|(name, ..)| name == axis).map_or(0..0, |(.., span)| span.clone());
@@ -106,11 +108,17 @@ impl Resolver<'_> {
     }
 
     fn sweep_needs(&mut self, entry: &Entry<'_>, table: &Table<'_>, sampling: &str) {
-        let keys: &[&str] = if sampling == "grid" { &["metric", "goal", "space"] } else { &["metric", "goal", "space", "max_trials"] };
+        let keys: &[&str] =
+            if sampling == "grid" { &["metric", "goal", "space"] } else { &["metric", "goal", "space", "max_trials"] };
         for key in keys {
             if table.get(key).is_none() {
                 let span = entry.key_span.clone();
-                self.fault(Diagnostic::error("missing-key", span, format!("the sweep has no `{key}`"), format!("needs a `{key}`")));
+                self.fault(Diagnostic::error(
+                    "missing-key",
+                    span,
+                    format!("the sweep has no `{key}`"),
+                    format!("needs a `{key}`"),
+                ));
             }
         }
         if table.get("space").and_then(Item::table).is_some_and(|space| space.0.is_empty()) {
@@ -137,7 +145,8 @@ impl Resolver<'_> {
     fn termination(&mut self, item: &Item<'_>) -> Option<Termination> {
         let table = item.table()?;
         let policy = table.text("policy")?.0.to_owned();
-        let fault = |message: &str, label: &str| Diagnostic::error("bad-termination", item.span.clone(), message, label);
+        let fault =
+            |message: &str, label: &str| Diagnostic::error("bad-termination", item.span.clone(), message, label);
         let slack = ["slack_factor", "slack_amount"].iter().filter(|key| table.get(key).is_some()).count();
         if policy == "bandit" && slack != 1 {
             self.fault(fault("`bandit` needs exactly one of `slack_factor` and `slack_amount`", "how much slack?"));
@@ -146,7 +155,8 @@ impl Resolver<'_> {
         if policy == "truncation_selection" && percentage.is_none_or(|percentage| percentage > 99) {
             self.fault(fault("`truncation_selection` needs a `truncation_percentage` from 1 to 99", "how many?"));
         }
-        let own = table.0.iter().filter(|e| !matches!(e.key.as_ref(), "policy" | "evaluation_interval" | "delay_evaluation"));
+        let own =
+            table.0.iter().filter(|e| !matches!(e.key.as_ref(), "policy" | "evaluation_interval" | "delay_evaluation"));
         Some(Termination {
             interval: table.get("evaluation_interval").and_then(Item::count).unwrap_or(1),
             delay: table.get("delay_evaluation").and_then(Item::count).unwrap_or(0),

@@ -20,8 +20,13 @@ fn required(kind: TargetKind) -> &'static [&'static str] {
 
 impl Resolver<'_> {
     pub(super) fn targets(&mut self, entries: &[Entry<'_>]) -> Vec<Target> {
-        let local =
-            Target { name: "local".into(), span: 0..0, kind: TargetKind::Local, description: None, options: BTreeMap::new() };
+        let local = Target {
+            name: "local".into(),
+            span: 0..0,
+            kind: TargetKind::Local,
+            description: None,
+            options: BTreeMap::new(),
+        };
         let mut targets = vec![local];
         for entry in entries {
             self.declared_name("target", entry);
@@ -47,7 +52,8 @@ impl Resolver<'_> {
         for key in required(kind) {
             if table.get(key).is_none() {
                 let message = format!("target `{}` of type `{}` has no `{key}`", entry.key, kind.name());
-                let fault = Diagnostic::error("missing-key", entry.key_span.clone(), message, format!("needs a `{key}`"));
+                let fault =
+                    Diagnostic::error("missing-key", entry.key_span.clone(), message, format!("needs a `{key}`"));
                 self.fault(fault);
             }
         }
@@ -68,7 +74,8 @@ impl Resolver<'_> {
             let known = targets.iter().filter(|t| t.kind == TargetKind::Ssh).map(|t| t.name.as_str());
             let other = targets.iter().find(|t| t.name == name && t.kind != TargetKind::Ssh);
             if let Some(other) = other {
-                let message = format!("`login` needs a target of type `ssh`, but `{name}` is of type `{}`", other.kind.name());
+                let message =
+                    format!("`login` needs a target of type `ssh`, but `{name}` is of type `{}`", other.kind.name());
                 let fault = Diagnostic::error("wrong-login", span, message, "not an ssh target");
                 self.fault(if other.is_built_in() { fault } else { fault.with(other.span.clone(), "declared here") });
             } else {
@@ -93,9 +100,9 @@ fn plain(item: &Item<'_>) -> Option<toml::Value> {
         Node::Float(number, _) => toml::Value::Float(*number),
         Node::Bool(bool) => toml::Value::Boolean(*bool),
         Node::List(items) => toml::Value::Array(items.iter().filter_map(plain).collect()),
-        Node::Table(table) => {
-            toml::Value::Table(table.0.iter().filter_map(|e| Some((e.key.clone().into_owned(), plain(&e.item)?))).collect())
-        }
+        Node::Table(table) => toml::Value::Table(
+            table.0.iter().filter_map(|e| Some((e.key.clone().into_owned(), plain(&e.item)?))).collect(),
+        ),
         Node::Date => return None,
     })
 }

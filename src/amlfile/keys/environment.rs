@@ -19,7 +19,12 @@ pub const ENVIRONMENT: &[Key] = &[
 const DOCKER: &[Key] = &[
     key("image", Kind::Text, "", "The image to run in; its digest is part of the key."),
     key("dockerfile", Kind::Text, "", "A Dockerfile to build the image from."),
-    key("context", Kind::Text, "", "The folder that the Dockerfile is built in; the Dockerfile's own where none is given."),
+    key(
+        "context",
+        Kind::Text,
+        "",
+        "The folder that the Dockerfile is built in; the Dockerfile's own where none is given.",
+    ),
     key("gpus", Kind::Bool, "false", "Give the container the machine's GPUs."),
     key("shm_size", Kind::Memory, "", "The size of /dev/shm, as in \"2GiB\"."),
     key("platform", Kind::Text, "", "The platform of the image, as in \"linux/amd64\"."),

@@ -39,7 +39,12 @@ pub const EXPERIMENT: &[Key] = &[
     ),
     key("resources", Kind::Table(RESOURCES), "", "What a job takes."),
     key("retries", Kind::Count, "0", "How often a failed job is tried again."),
-    key("needs", Kind::List(&Kind::Text), "[]", "Experiments, or cells of one, that must be done before: edges that no file shows."),
+    key(
+        "needs",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Experiments, or cells of one, that must be done before: edges that no file shows.",
+    ),
     key("tags", Kind::Map(&Kind::Scalar), "", "Tags of the runs; no part of the key."),
     key(
         "secrets",

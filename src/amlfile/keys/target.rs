@@ -60,7 +60,12 @@ const SPARK: &[Key] = &[
 
 const RAY: &[Key] = &[
     key("address", Kind::Text, "", "The cluster's dashboard, as in \"http://head:8265\"."),
-    key("headers", Kind::Map(&Kind::Text), "", "HTTP headers for the dashboard; `${env.X}` keeps secrets out of the file."),
+    key(
+        "headers",
+        Kind::Map(&Kind::Text),
+        "",
+        "HTTP headers for the dashboard; `${env.X}` keeps secrets out of the file.",
+    ),
     key("working_directory", Kind::Text, "", "A folder that all nodes see, for inputs and outputs."),
 ];
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::console::Style;
 use crate::ids::JobName;
 use crate::plan::job::{Command, Input, Output, Runner};
-use crate::project::model::{InputPath, Isolation, Link, Project, Resources, Workspace};
+use crate::project::model::{CacheMode, InputPath, Isolation, Link, Project, Resources, Workspace};
 use crate::relpath::RelPath;
 use crate::value::Value;
 
@@ -98,7 +98,13 @@ fn pictures_escape_names() {
 #[test]
 fn json_has_the_jobs_and_no_variables() {
     let project = Project {
-        workspace: Workspace { name: "w".into(), cache: None, link: Link::Copy },
+        workspace: Workspace {
+            name: "w".into(),
+            description: None,
+            cache: None,
+            cache_mode: CacheMode::ReadWrite,
+            link: Link::Copy,
+        },
         params: BTreeMap::new(),
         environments: vec![],
         targets: vec![],
