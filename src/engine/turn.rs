@@ -347,6 +347,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
                 tags: declared.tags.clone(),
                 reasons: pending.reasons.clone(),
                 inputs: declared.inputs.iter().map(|input| (input.name.clone(), shown(&input.path))).collect(),
+                source_directory: declared.source_directory.clone(),
             },
             sources: found.spec_of[job.0].map(|at| (found.specs[at].clone(), found.sources[at])),
             inputs: declared

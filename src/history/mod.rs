@@ -18,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
 use crate::launch::{Outcome, Usage};
+use crate::relpath::RelPath;
 use crate::staleness::{Fingerprint, Key, Last, Past, Recorded};
 
 /// Why the history cannot be read or written.
@@ -160,6 +161,8 @@ pub struct Begun {
     pub reasons: Vec<crate::staleness::Reason>,
     /// Declared inputs: name to path as in the Amlfile.
     pub inputs: BTreeMap<String, String>,
+    /// The source directory, which `fingerprint.sources` is the tree of.
+    pub source_directory: RelPath,
 }
 
 /// A run as it ends.

@@ -4,7 +4,6 @@ use super::memory::MemoryHistory;
 use super::sqlite::SqliteHistory;
 use super::*;
 use crate::content::{Content, Kind};
-use crate::relpath::RelPath;
 use crate::staleness::Reason;
 
 pub(super) fn fingerprint(alpha: &str) -> Fingerprint {
@@ -48,6 +47,7 @@ pub(super) fn begun(invocation: &str, run: &str, job: &str, alpha: &str) -> Begu
         tags: BTreeMap::from([("stage".into(), "dev".into())]),
         reasons: vec![Reason::NeverRan],
         inputs: BTreeMap::from([("clean".into(), "data/clean.csv".into())]),
+        source_directory: RelPath::new("train").unwrap(),
     }
 }
 

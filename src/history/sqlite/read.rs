@@ -103,7 +103,8 @@ pub(super) fn key(connection: &Connection, digest: &Digest) -> rusqlite::Result<
 
 /// The columns that [`whole`] reads, in its order.
 const COLUMNS: &str = "id, invocation, job, experiment, target, environment, attempt, status, started, fingerprint,
-    params, tags, reasons, inputs, ended, outcome, cpu_ms, peak_memory, outputs, kept, metrics, cached, inputs_moved, notes";
+    params, tags, reasons, inputs, ended, outcome, cpu_ms, peak_memory, outputs, kept, metrics, cached, inputs_moved, notes,
+    sources_of";
 
 /// Runs, newest first, and how many records could not be read.
 pub(super) fn runs(connection: &Connection, query: &Query) -> rusqlite::Result<(Vec<Run>, usize)> {
@@ -185,6 +186,7 @@ fn whole(
         tags: from_json(row, 11)?,
         reasons: from_json(row, 12)?,
         inputs: from_json(row, 13)?,
+        source_directory: from_json(row, 24)?,
     };
     let name: String = row.get(7)?;
     let status = Status::of_name(&name).ok_or_else(|| unknown(7, &name))?;

@@ -40,6 +40,7 @@ CREATE TABLE run (
     tags         TEXT NOT NULL,
     reasons      TEXT NOT NULL,
     inputs       TEXT NOT NULL,
+    sources_of   TEXT NOT NULL,        -- the source directory
     ended        INTEGER,              -- this and the following: null until the run is over
     outcome      TEXT,
     cpu_ms       INTEGER,

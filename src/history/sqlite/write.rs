@@ -106,8 +106,8 @@ pub(super) fn record(
 /// `OR IGNORE`: a beginning that is on record already is not told twice.
 const BEGIN: &str = "INSERT OR IGNORE INTO run
     (id, invocation, job, experiment, target, environment, attempt, status, started,
-     digest, fingerprint, params, tags, reasons, inputs)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+     digest, fingerprint, params, tags, reasons, inputs, sources_of)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 fn begin_run(statement: &mut rusqlite::Statement<'_>, begun: &Begun) -> rusqlite::Result<()> {
     statement.execute(params![
@@ -126,6 +126,7 @@ fn begin_run(statement: &mut rusqlite::Statement<'_>, begun: &Begun) -> rusqlite
         json(&begun.tags)?,
         json(&begun.reasons)?,
         json(&begun.inputs)?,
+        json(&begun.source_directory)?,
     ])?;
     Ok(())
 }
