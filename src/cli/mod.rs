@@ -2,16 +2,71 @@
 //!
 //! Called by `main` alone. Nothing below may read the process's surroundings: `surroundings.rs` does, once.
 
+pub mod assemble;
 pub mod commands;
 pub mod error;
 pub mod exit;
 pub mod options;
+pub mod project;
 pub mod surroundings;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use self::commands as command;
+use self::error::CliError;
+use self::exit::Exit;
+use self::options::{Cli, Command};
+use self::surroundings::Surroundings;
+use crate::console;
+use crate::target::watchdog;
+
 /// Reads the surroundings, does what the command line says, and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let here = Surroundings::read();
+    if here.argv.get(1).is_some_and(|word| word == watchdog::ARGUMENT) {
+        watchdog::watch(&here.argv.get(2).map(|word| word.to_string_lossy()).unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
+    let cli = match Cli::try_parse_from(&here.argv) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render();
+            let text = if here.terminal { text.ansi().to_string() } else { text.to_string() };
+            if error.use_stderr() { console::err(&text) } else { console::out(&text) }
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() });
+        }
+    };
+    let exit = match dispatch(&cli, &here) {
+        Ok(exit) => exit,
+        Err(error) => {
+            tell(&error);
+            error.exit
+        }
+    };
+    if let Some(trouble) = console::out_trouble() {
+        console::err(&format!("error: {trouble}"));
+        return ExitCode::from(Exit::World.code());
+    }
+    ExitCode::from(exit.code())
+}
+
+fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
+    let common = &cli.run.common;
+    match &cli.command {
+        None => command::run::run(&cli.run, here),
+        Some(_) => Err(CliError::usage("not yet")),
+    }
+}
+
+fn tell(error: &CliError) {
+    if error.message.is_empty() {
+        return;
+    }
+    console::err(&format!("error: {}", error.message));
+    for hint in &error.hints {
+        console::err(&format!("hint: {hint}"));
+    }
 }

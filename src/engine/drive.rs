@@ -23,6 +23,8 @@ pub struct Records<'r> {
     pub reader: &'r dyn History,
     /// For writing; touched only when something runs.
     pub writer: Box<dyn History + 'r>,
+    /// The git properties, asked for when something runs.
+    pub properties: &'r (dyn Fn() -> std::collections::BTreeMap<String, String> + Sync),
 }
 
 /// Carries out a plan.
@@ -62,7 +64,8 @@ pub fn drive(
         let commit_mail = mailbox.clone();
         let mut commit = Some(move || {
             let alive = |id: &str| recover::alive(world, id);
-            writer.begin(invocation, &alive).map_err(|error| error.to_string()).and_then(|()| {
+            let invocation = Invocation { properties: (records.properties)(), ..invocation.clone() };
+            writer.begin(&invocation, &alive).map_err(|error| error.to_string()).and_then(|()| {
                 commit::work(&to_commit, &mut *writer, world.store, world.locks, &|| Post::commit_failed(&commit_mail))
             })
         });

@@ -1,1 +1,3 @@
 //! One file a command: what it does, from parsed options to an [`Exit`](super::exit::Exit).
+
+pub mod run;

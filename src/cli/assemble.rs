@@ -1,0 +1,194 @@
+//! The composition root: picks and builds every port. The only place besides the engine where two ports meet.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+use super::options::{Common, RunOptions};
+use super::project::Loaded;
+use super::surroundings::Surroundings;
+use crate::clock::{Clock, SystemClock};
+use crate::engine::locks::Locks;
+use crate::engine::{EngineError, World};
+use crate::environment::{Builder, Setup};
+use crate::history::Invocation;
+use crate::history::sqlite::SqliteHistory;
+use crate::plan::job::Plan;
+use crate::relpath::RelPath;
+use crate::schedule::Capacity;
+use crate::store::disk::DiskStore;
+use crate::target::local::Local;
+use crate::tree::Ground;
+
+/// Everything that a world borrows.
+#[derive(Debug)]
+pub struct Parts<'c> {
+    clock: &'c SystemClock,
+    root: PathBuf,
+    state: PathBuf,
+    ground: Ground,
+    store: DiskStore,
+    environments: Builder,
+    local: Local<'c>,
+    locks: Locks,
+    variables: BTreeMap<String, String>,
+}
+
+impl<'c> Parts<'c> {
+    /// Builds the ports for a plan. Nothing is read or written before it is needed.
+    ///
+    /// # Errors
+    /// Where an output's glob cannot be understood.
+    pub fn new(loaded: &Loaded, plan: &Plan, here: &Surroundings, clock: &'c SystemClock) -> Result<Self, CliError> {
+        let state = loaded.root.join(".amlrun");
+        let mut ground = Ground::open(&loaded.root, &state);
+        let lock_file = lock_file(&loaded.amlfile);
+        let own = |path: &Path| path.strip_prefix(&loaded.root).ok().and_then(|path| RelPath::new(path).ok());
+        let files: Vec<RelPath> = [own(&loaded.amlfile), own(&lock_file)].into_iter().flatten().collect();
+        ground.exclude(&plan.declared_outputs, &files)?;
+        Ok(Self {
+            clock,
+            ground,
+            store: DiskStore::open(&state.join("objects-v1")),
+            environments: Builder::new(Setup {
+                root: loaded.root.clone(),
+                cache: here.cache_folder(),
+                state: state.clone(),
+                variables: here.variables.clone(),
+                lock_file,
+            }),
+            local: Local::new(clock),
+            locks: Locks::new(&state),
+            variables: here.variables.clone(),
+            root: loaded.root.clone(),
+            state,
+        })
+    }
+
+    /// The world of these parts.
+    #[must_use]
+    pub fn world(&self) -> World<'_> {
+        World {
+            clock: self.clock,
+            root: &self.root,
+            state: &self.state,
+            ground: &self.ground,
+            store: &self.store,
+            environments: &self.environments,
+            local: &self.local,
+            locks: &self.locks,
+            variables: &self.variables,
+        }
+    }
+
+    /// The records, for reading or for writing.
+    #[must_use]
+    pub fn history(&self, write: bool) -> SqliteHistory {
+        SqliteHistory::open(&self.state.join("history.db"), write)
+    }
+
+    /// Makes `.amlrun`, which ignores itself.
+    ///
+    /// # Errors
+    /// Where the workspace cannot be written.
+    pub fn make_state(&self) -> Result<(), CliError> {
+        let ignore = self.state.join(".gitignore");
+        if ignore.exists() {
+            return Ok(());
+        }
+        let make = || -> std::io::Result<()> {
+            use std::io::Write as _;
+            std::fs::create_dir_all(&self.state)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.state)?;
+            file.write_all(b"# amlrun's state: safe to delete, never to be committed\n*\n")?;
+            file.persist(&ignore).map(drop).map_err(|error| error.error)
+        };
+        make().map_err(|error| {
+            CliError::world(format!("could not make {}: {error}", self.state.display()))
+                .hint("amlrun keeps its state in the workspace, which must be writable for a run")
+        })
+    }
+}
+
+/// The lock of environments, beside the Amlfile.
+#[must_use]
+pub fn lock_file(amlfile: &Path) -> PathBuf {
+    let mut name = amlfile.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    amlfile.with_file_name(name)
+}
+
+/// A new invocation. The git properties are added when it is put on record.
+#[must_use]
+pub fn invocation(here: &Surroundings, loaded: &Loaded, clock: &SystemClock) -> Invocation {
+    let secrets: Vec<&String> = loaded.project.experiments.iter().flat_map(|e| &e.secrets).collect();
+    let shown = |word: &std::ffi::OsString| {
+        let word = word.to_string_lossy().into_owned();
+        let assigned = word.rsplit_once("--set=").map_or(word.as_str(), |(_, rest)| rest).split_once('=');
+        match assigned {
+            Some((name, _)) if secrets.iter().any(|secret| *secret == name) => format!("{name}=***"),
+            _ => word,
+        }
+    };
+    Invocation {
+        id: uuid::Uuid::new_v4().simple().to_string(),
+        started: clock.now(),
+        argv: here.argv.iter().map(shown).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        user: here.variable("USER").or_else(|| here.variable("LOGNAME")).unwrap_or_default().to_owned(),
+        properties: BTreeMap::new(),
+    }
+}
+
+/// What the machine has: `-j` or its processors, its GPUs, its memory.
+#[must_use]
+pub fn machine(options: &RunOptions, here: &Surroundings) -> Capacity {
+    let processors = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let named = here.variables.get("CUDA_VISIBLE_DEVICES").map(|names| {
+        let count = names.split(',').filter(|name| !name.trim().is_empty() && name.trim() != "-1").count();
+        u32::try_from(count).unwrap_or(0)
+    });
+    let devices = || {
+        let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+        let gpu = |name: &str| name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        u32::try_from(entries.filter(|entry| entry.file_name().to_str().is_some_and(gpu)).count()).unwrap_or(0)
+    };
+    let about = rustix::system::sysinfo();
+    Capacity {
+        cpus: options.jobs.unwrap_or(processors).max(1),
+        gpus: named.unwrap_or_else(devices),
+        memory: u64::from(about.totalram).saturating_mul(u64::from(about.mem_unit)),
+    }
+}
+
+/// An engine's error as the command line tells it.
+#[must_use]
+pub fn engine_error(error: EngineError, loaded: &Loaded, plan: &Plan) -> CliError {
+    let EngineError::InputsMissing(missing) = error else { return CliError::world(error) };
+    let mut faults = Vec::new();
+    for (job, at) in missing {
+        let input = &plan.jobs[job.0].inputs[at];
+        let path = crate::engine::judging::shown(&input.path);
+        let message = format!("the input `{path}` of job `{}` is not there, and no job makes it", plan.jobs[job.0].name);
+        let fault = crate::diagnostic::Diagnostic::error("missing-input", input.span.clone(), message, "not there");
+        if !faults.iter().any(|other: &crate::diagnostic::Diagnostic| other.primary == fault.primary) {
+            faults.push(fault.help("put the file there, mend the path, or declare it as an output of the job that makes it"));
+        }
+    }
+    loaded.report(&faults).err().unwrap_or_else(|| CliError::usage("inputs are missing"))
+}
+
+/// How a command wants its events told.
+#[must_use]
+pub fn choice(common: &Common, here: &Surroundings, dry_run: bool) -> crate::console::Choice {
+    let color = crate::console::Style::choose(&common.color, |name| here.variable(name), here.terminal).is_colored();
+    crate::console::Choice {
+        terminal: here.terminal,
+        json: common.json,
+        quiet: common.quiet,
+        verbose: common.verbose,
+        color,
+        dry_run,
+    }
+}

@@ -1,0 +1,159 @@
+//! Finds, reads and resolves the Amlfile, and makes the plan that a command asks for; draws what is wrong with them.
+
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::options::{Common, PlanOptions};
+use super::surroundings::Surroundings;
+use crate::console::{self, Style, diagnostics};
+use crate::diagnostic::{Diagnostic, Source, any_error};
+use crate::plan::job::Plan;
+use crate::plan::request::Request;
+use crate::project::{Found, Project, refusals};
+use crate::relpath::RelPath;
+use crate::{amlfile, plan, project};
+
+/// A project that was read without a fault.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The project.
+    pub project: Project,
+    /// The workspace's folder, absolute.
+    pub root: PathBuf,
+    /// The Amlfile, absolute.
+    pub amlfile: PathBuf,
+    /// Its text.
+    pub source: Source,
+    json: bool,
+    style: Style,
+}
+
+/// Where the command looks: `-C`, else the current folder.
+#[must_use]
+pub fn start(common: &Common, here: &Surroundings) -> PathBuf {
+    common.directory.as_ref().map_or_else(|| here.cwd.clone(), |folder| here.cwd.join(folder))
+}
+
+/// Finds the Amlfile: the one named by `-f`, else the first in the folder or above it.
+///
+/// # Errors
+/// Where there is none.
+pub fn find(common: &Common, here: &Surroundings) -> Result<PathBuf, CliError> {
+    let from = start(common, here);
+    if !from.is_dir() {
+        return Err(CliError::usage(format!("there is no folder {}", from.display())));
+    }
+    let from = from.canonicalize().map_err(|error| CliError::world(format!("could not read {}: {error}", from.display())))?;
+    if let Some(file) = &common.file {
+        let file = from.join(file);
+        return if std::fs::symlink_metadata(&file).is_ok() {
+            Ok(file)
+        } else {
+            Err(CliError::usage(format!("there is no file {}", file.display())))
+        };
+    }
+    let found = from.ancestors().map(|folder| folder.join("Amlfile")).find(|file| std::fs::symlink_metadata(file).is_ok());
+    found.ok_or_else(|| {
+        CliError::usage(format!("there is no Amlfile in {} or above it", from.display()))
+            .hint("`amlrun init` writes one after looking at the folder")
+    })
+}
+
+/// The folder whose `.amlrun` a command means, for commands that work even where the Amlfile is broken or gone.
+///
+/// # Errors
+/// Where neither an Amlfile nor a `.amlrun` is to be found.
+pub fn find_root(common: &Common, here: &Surroundings) -> Result<PathBuf, CliError> {
+    let from = start(common, here);
+    let state = from.ancestors().find(|folder| folder.join(".amlrun").is_dir()).map(Path::to_owned);
+    match find(common, here) {
+        Ok(file) => Ok(file.parent().map_or(from, Path::to_owned)),
+        Err(error) => state.ok_or(error),
+    }
+}
+
+/// Reads and resolves the project, and draws all its faults.
+///
+/// # Errors
+/// Where there is none, or it has faults.
+pub fn load(common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
+    let file = find(common, here)?;
+    let root = file.parent().map_or_else(|| here.cwd.clone(), Path::to_owned);
+    let shown = file.strip_prefix(&here.cwd).unwrap_or(&file).display().to_string();
+    let source = amlfile::load(&file, &shown).map_err(|error| {
+        let mut error = CliError::world(format!("could not read {shown}: {error}"));
+        error.exit = Exit::Usage;
+        error
+    })?;
+    let style = Style::choose(&common.color, |name| here.variable(name), here.terminal);
+    let (document, mut faults) = amlfile::parse(&source);
+    let name = root.file_name().map_or_else(|| "workspace".to_owned(), |name| name.to_string_lossy().into_owned());
+    let probe = |path: &RelPath| match std::fs::metadata(root.join(path.as_path())) {
+        Ok(found) if found.is_dir() => Found::Folder,
+        Ok(_) => Found::File,
+        Err(_) => Found::Missing,
+    };
+    let (project, more) = project::resolve(&document, &name, &probe);
+    faults.extend(more);
+    drop(document);
+    let loaded = Loaded { project, root, amlfile: file, source, json: common.json, style };
+    loaded.report(&faults)?;
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Draws faults; warnings let the work go on.
+    ///
+    /// # Errors
+    /// Where one of them is an error.
+    pub fn report(&self, faults: &[Diagnostic]) -> Result<(), CliError> {
+        if faults.is_empty() {
+            return Ok(());
+        }
+        if self.json && any_error(faults) {
+            console::out(&diagnostics::json(faults, &self.source));
+        } else {
+            console::err(&diagnostics::draw(faults, &self.source, self.style.is_colored()));
+        }
+        if !any_error(faults) {
+            return Ok(());
+        }
+        let unmatched = faults.iter().all(|fault| fault.code == "nothing-matched" || !any_error(std::slice::from_ref(fault)));
+        Err(CliError::told(if unmatched { Exit::NothingMatched } else { Exit::Usage }))
+    }
+
+    /// Makes the plan that a command asks for.
+    ///
+    /// # Errors
+    /// Where it has faults.
+    pub fn plan(&self, options: &PlanOptions, here: &Surroundings) -> Result<Plan, CliError> {
+        let set = options.set.iter().map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(CliError::usage(format!("`--set {text}` is not NAME=VALUE"))),
+        });
+        let request = Request {
+            goals: options.goals.clone(),
+            set: set.collect::<Result<_, _>>()?,
+            target: options.target.clone(),
+            variables: here.variables.clone(),
+        };
+        let (plan, faults) = plan::build(&self.project, &request, self.root.clone());
+        self.report(&faults)?;
+        Ok(plan)
+    }
+
+    /// Refuses what this build cannot carry out.
+    ///
+    /// # Errors
+    /// Where the plan needs it.
+    pub fn available(&self, plan: &Plan) -> Result<(), CliError> {
+        self.report(&refusals(&self.project, plan.jobs.iter().map(|job| (job.experiment, job.target))))
+    }
+
+    /// How messages are coloured.
+    #[must_use]
+    pub fn style(&self) -> Style {
+        self.style
+    }
+}
