@@ -1,3 +1,4 @@
 //! One file a command: what it does, from parsed options to an [`Exit`](super::exit::Exit).
 
 pub mod run;
+pub mod status;
