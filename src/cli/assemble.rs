@@ -151,7 +151,9 @@ pub fn machine(options: &RunOptions, here: &Surroundings) -> Capacity {
     });
     let devices = || {
         let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
-        let gpu = |name: &str| name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let gpu = |name: &str| {
+            name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        };
         u32::try_from(entries.filter(|entry| entry.file_name().to_str().is_some_and(gpu)).count()).unwrap_or(0)
     };
     let about = rustix::system::sysinfo();
@@ -170,10 +172,13 @@ pub fn engine_error(error: EngineError, loaded: &Loaded, plan: &Plan) -> CliErro
     for (job, at) in missing {
         let input = &plan.jobs[job.0].inputs[at];
         let path = crate::engine::judging::shown(&input.path);
-        let message = format!("the input `{path}` of job `{}` is not there, and no job makes it", plan.jobs[job.0].name);
+        let message =
+            format!("the input `{path}` of job `{}` is not there, and no job makes it", plan.jobs[job.0].name);
         let fault = crate::diagnostic::Diagnostic::error("missing-input", input.span.clone(), message, "not there");
         if !faults.iter().any(|other: &crate::diagnostic::Diagnostic| other.primary == fault.primary) {
-            faults.push(fault.help("put the file there, mend the path, or declare it as an output of the job that makes it"));
+            faults.push(
+                fault.help("put the file there, mend the path, or declare it as an output of the job that makes it"),
+            );
         }
     }
     loaded.report(&faults).err().unwrap_or_else(|| CliError::usage("inputs are missing"))

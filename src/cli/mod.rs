@@ -35,7 +35,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let text = error.render();
             let text = if here.terminal { text.ansi().to_string() } else { text.to_string() };
-            if error.use_stderr() { console::err(&text) } else { console::out(&text) }
+            if error.use_stderr() {
+                console::err(&text)
+            } else {
+                console::out(&text)
+            }
             return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() });
         }
     };
@@ -57,7 +61,9 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
     let common = &cli.run.common;
     match &cli.command {
         None => command::run::run(&cli.run, here),
-        Some(_) => Err(CliError::usage("not yet")),
+        Some(Command::Status { plan, exit_code }) => command::status::status(plan, *exit_code, common, here),
+        Some(Command::Why { plan }) => command::status::why(plan, common, here),
+        Some(_) => Err(CliError::usage("this command is not available in this build")),
     }
 }
 

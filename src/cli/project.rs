@@ -44,7 +44,8 @@ pub fn find(common: &Common, here: &Surroundings) -> Result<PathBuf, CliError> {
     if !from.is_dir() {
         return Err(CliError::usage(format!("there is no folder {}", from.display())));
     }
-    let from = from.canonicalize().map_err(|error| CliError::world(format!("could not read {}: {error}", from.display())))?;
+    let from =
+        from.canonicalize().map_err(|error| CliError::world(format!("could not read {}: {error}", from.display())))?;
     if let Some(file) = &common.file {
         let file = from.join(file);
         return if std::fs::symlink_metadata(&file).is_ok() {
@@ -53,7 +54,8 @@ pub fn find(common: &Common, here: &Surroundings) -> Result<PathBuf, CliError> {
             Err(CliError::usage(format!("there is no file {}", file.display())))
         };
     }
-    let found = from.ancestors().map(|folder| folder.join("Amlfile")).find(|file| std::fs::symlink_metadata(file).is_ok());
+    let found =
+        from.ancestors().map(|folder| folder.join("Amlfile")).find(|file| std::fs::symlink_metadata(file).is_ok());
     found.ok_or_else(|| {
         CliError::usage(format!("there is no Amlfile in {} or above it", from.display()))
             .hint("`amlrun init` writes one after looking at the folder")
@@ -112,14 +114,15 @@ impl Loaded {
             return Ok(());
         }
         if self.json && any_error(faults) {
-            console::out(&diagnostics::json(faults, &self.source));
+            console::out(&console::json::document(&diagnostics::data(&self.source, faults)));
         } else {
-            console::err(&diagnostics::draw(faults, &self.source, self.style.is_colored()));
+            console::err(&diagnostics::draw(&self.source, faults, self.style.is_colored()));
         }
         if !any_error(faults) {
             return Ok(());
         }
-        let unmatched = faults.iter().all(|fault| fault.code == "nothing-matched" || !any_error(std::slice::from_ref(fault)));
+        let unmatched =
+            faults.iter().all(|fault| fault.code == "nothing-matched" || !any_error(std::slice::from_ref(fault)));
         Err(CliError::told(if unmatched { Exit::NothingMatched } else { Exit::Usage }))
     }
 

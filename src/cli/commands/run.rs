@@ -32,7 +32,8 @@ pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> 
     if options.detach {
         return Err(CliError::usage("`--detach` is for remote targets: a job on this machine ends with amlrun"));
     }
-    let interrupt = Interrupt::listen().map_err(|error| CliError::world(format!("could not listen to signals: {error}")))?;
+    let interrupt =
+        Interrupt::listen().map_err(|error| CliError::world(format!("could not listen to signals: {error}")))?;
     parts.make_state()?;
     let mut listener = console::listener(assemble::choice(&options.common, here, false));
     let engine = Options {

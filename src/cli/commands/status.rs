@@ -77,9 +77,10 @@ fn last_run(history: &dyn History, job: &str) -> Result<Option<LastRun>, CliErro
     let query = Query { job: Some(job.to_owned()), limit: Some(1), ..Query::default() };
     let run = history.runs(&query)?.into_iter().next();
     Ok(run.map(|run| LastRun {
-        elapsed_ms: run.ended.as_ref().map(|ended| {
-            u64::try_from(ended.ended.since(run.begun.started).as_millis()).unwrap_or(u64::MAX)
-        }),
+        elapsed_ms: run
+            .ended
+            .as_ref()
+            .map(|ended| u64::try_from(ended.ended.since(run.begun.started).as_millis()).unwrap_or(u64::MAX)),
         status: run.status.name().to_owned(),
         started: run.begun.started,
         run: run.begun.run,
