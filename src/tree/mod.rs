@@ -86,13 +86,14 @@ pub struct Folder {
 #[derive(Debug)]
 pub struct Ground {
     root: PathBuf,
+    globs: globset::GlobSet,
 }
 
 impl Ground {
     /// `root`: the workspace's folder, absolute. `state`: its `.amlrun`, which may not exist; only [`Ground::save`] writes
     /// there. The stat cache is read when it is first needed.
     pub fn open(root: &Path, _state: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), globs: globset::GlobSet::empty() }
     }
 
     /// The workspace's folder.
@@ -105,19 +106,22 @@ impl Ground {
     ///
     /// # Errors
     /// Where a glob is not one.
-    pub fn exclude(&mut self, _output_globs: &[String], _files: &[RelPath]) -> Result<(), TreeError> {
+    pub fn exclude(&mut self, output_globs: &[String], _files: &[RelPath]) -> Result<(), TreeError> {
+        let mut b = globset::GlobSetBuilder::new();
+        for g in output_globs { b.add(globset::Glob::new(g).unwrap()); }
+        self.globs = b.build().unwrap();
         Ok(())
     }
 
     /// The content at paths (relative to the workspace, or absolute), in their order; `None` where nothing is there. A
     /// symlink at the top is followed.
     pub fn measure(&self, paths: &[PathBuf], _watch: &dyn Watch) -> Vec<Result<Option<Measured>, TreeError>> {
-        paths.iter().map(|path| Err(self.absent(path))).collect()
+        paths.iter().map(|path| Ok(self.one(&self.root.join(path), None, &mut vec![]))).collect()
     }
 
     /// The trees of source directories, in their order.
     pub fn measure_sources(&self, specs: &[SourceSpec], _watch: &dyn Watch) -> Vec<Result<Measured, TreeError>> {
-        specs.iter().map(|spec| Err(self.absent(spec.directory.as_path()))).collect()
+        specs.iter().map(|spec| Ok(self.one(&self.root.join(spec.directory.as_path()), Some(spec), &mut vec![]).unwrap())).collect()
     }
 
     /// The stamp of what is at a path, a symlink followed; `None` where nothing is there. Reads nothing.
@@ -125,7 +129,7 @@ impl Ground {
     /// # Errors
     /// Where the system does not say.
     pub fn stamp(&self, path: &Path) -> Result<Option<Stamp>, TreeError> {
-        Err(self.absent(path))
+        Ok(std::fs::metadata(self.root.join(path)).ok().map(|m| st(&m)))
     }
 
     /// All folders of a tree with their entries, root first; none for a file.
@@ -133,10 +137,68 @@ impl Ground {
     /// # Errors
     /// Where it cannot be measured, or nothing is there.
     pub fn folders(&self, what: What<'_>, _watch: &dyn Watch) -> Result<(Measured, Vec<Folder>), TreeError> {
-        Err(self.absent(match what {
-            What::Path(path) => path,
-            What::Sources(spec) => spec.directory.as_path(),
-        }))
+        let mut folders = vec![];
+        let m = match what {
+            What::Path(p) => self.one(&self.root.join(p), None, &mut folders),
+            What::Sources(spec) => self.one(&self.root.join(spec.directory.as_path()), Some(spec), &mut folders),
+        }.unwrap();
+        folders.reverse();
+        Ok((m, folders))
+    }
+
+    fn one(&self, at: &Path, spec: Option<&SourceSpec>, folders: &mut Vec<Folder>) -> Option<Measured> {
+        let m = std::fs::metadata(at).ok()?;
+        if !m.is_dir() {
+            let b = std::fs::read(at).ok()?;
+            use std::os::unix::fs::MetadataExt;
+            let kind = if m.mode() & 0o100 != 0 { crate::content::Kind::Executable } else { crate::content::Kind::File };
+            return Some(Measured { content: Content { kind, digest: crate::digest::Digest::of(&b), size: m.len() }, stamp: st(&m), files: 1 });
+        }
+        let mut files = 0;
+        let content = self.dir(at, &RelPath::root(), spec, folders, &mut files);
+        Some(Measured { content, stamp: st(&m), files })
+    }
+
+    fn dir(&self, base: &Path, rel: &RelPath, spec: Option<&SourceSpec>, folders: &mut Vec<Folder>, files: &mut u64) -> Content {
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::MetadataExt;
+        let mut entries = vec![];
+        for e in std::fs::read_dir(base.join(rel.as_path())).unwrap().flatten() {
+            let r = rel.join(e.file_name());
+            let p = e.path();
+            if let Some(spec) = spec {
+                let n = e.file_name();
+                if n == ".git" || n == ".amlrun" || n == "Amlfile" || n == "Amlfile.lock" || n == "__pycache__" { continue; }
+                let w = p.strip_prefix(&self.root).unwrap();
+                if self.globs.is_match(w) || spec.without.iter().any(|x| x.as_path() == w) { continue; }
+                if let Some(g) = &spec.globs && !e.file_type().unwrap().is_dir() {
+                    let ok = g.iter().any(|g| globset::Glob::new(g).unwrap().compile_matcher().is_match(r.as_path())) || spec.script.as_deref() == r.as_path().to_str();
+                    if !ok { continue; }
+                }
+            }
+            let t = e.file_type().unwrap();
+            let c = if t.is_symlink() {
+                let l = std::fs::read_link(&p).unwrap();
+                Content { kind: crate::content::Kind::Link, digest: crate::digest::Digest::of(l.as_os_str().as_bytes()), size: l.as_os_str().len() as u64 }
+            } else if t.is_dir() {
+                let before = *files;
+                let c = self.dir(base, &r, spec, folders, files);
+                if spec.is_some_and(|s| s.globs.is_some()) && *files == before { continue; }
+                c
+            } else {
+                *files += 1;
+                let m = e.metadata().unwrap();
+                let b = std::fs::read(&p).unwrap();
+                let kind = if m.mode() & 0o100 != 0 { crate::content::Kind::Executable } else { crate::content::Kind::File };
+                Content { kind, digest: crate::digest::Digest::of(&b), size: m.len() }
+            };
+            entries.push(Entry { name: e.file_name().as_bytes().to_vec(), kind: c.kind, digest: c.digest, size: c.size });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let size = entries.iter().map(|e| e.size).sum();
+        let digest = crate::digest::Digest::of(&crate::content::encode(&entries));
+        folders.push(Folder { path: rel.clone(), entries });
+        Content { kind: crate::content::Kind::Folder, digest, size }
     }
 
     /// Writes the stat cache, where anything changed.
@@ -151,8 +213,9 @@ impl Ground {
     pub fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+}
 
-    fn absent(&self, path: &Path) -> TreeError {
-        TreeError { doing: "measure", path: self.root.join(path), why: "this build cannot yet".to_owned() }
-    }
+fn st(m: &std::fs::Metadata) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+    Stamp { inode: m.ino(), size: m.len(), mtime: i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec()), ctime: i128::from(m.ctime()) * 1_000_000_000 + i128::from(m.ctime_nsec()), mode: m.mode() }
 }
