@@ -2,3 +2,5 @@
 
 pub mod run;
 pub mod status;
+pub mod completions;
+pub mod init;
