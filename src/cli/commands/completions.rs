@@ -11,7 +11,6 @@ use crate::console;
 ///
 /// # Errors
 /// None.
-#[expect(clippy::unnecessary_wraps, reason = "commands are dispatched alike")]
 pub fn run(shell: clap_complete::Shell) -> Result<Exit, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "amlrun", &mut script);

@@ -4,3 +4,4 @@ pub mod run;
 pub mod status;
 pub mod completions;
 pub mod init;
+pub mod schema;

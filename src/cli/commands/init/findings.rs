@@ -178,7 +178,7 @@ fn read(path: &str, text: &str) -> (bool, Script) {
         written,
         packages: imports::packages(text),
     };
-    (runs || script.role == Some(Role::Train), script)
+    (runs || !script.flags.is_empty() || script.role == Some(Role::Train), script)
 }
 
 /// What a line has in it that writes a file.

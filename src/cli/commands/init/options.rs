@@ -90,8 +90,15 @@ fn arguments(text: &str) -> Vec<&str> {
             _ => {}
         }
     }
-    parts.retain(|part| !part.is_empty());
-    parts
+    parts.into_iter().map(without_comment).filter(|part| !part.is_empty()).collect()
+}
+
+/// Without the comments that stand before it.
+fn without_comment(mut part: &str) -> &str {
+    while part.starts_with('#') {
+        part = part.split_once('\n').map_or("", |(_, rest)| rest.trim_start());
+    }
+    part
 }
 
 fn flag(arguments: &[&str]) -> Option<Flag> {

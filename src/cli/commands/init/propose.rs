@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::relpath::RelPath;
+
 use super::findings::{Findings, Role, Script};
 use super::options::{Flag, Literal, Takes};
 
@@ -123,14 +125,23 @@ fn experiment<'a>(script: &'a Script, found: &Findings, earlier: &[Experiment<'_
     };
     let is_input =
         |path: &String| found.data.contains(path) || earlier.iter().any(|e| e.outputs.iter().any(|o| o.1 == *path));
+    // A place that is read or written already is written by no other: that would be a cycle, or two writers.
+    let free = |path: &str| earlier.iter().all(|other| apart(path, &other.inputs) && apart(path, &other.outputs));
     for flag in &script.flags {
         match &flag.takes {
-            Takes::Default(Literal::Text(path)) if is_input(&in_workspace(path)) => {
+            Takes::Default(Literal::Text(path))
+                if is_input(&in_workspace(path)) && !writes(&flag.name) && apart(&in_workspace(path), &one.outputs) =>
+            {
                 one.inputs.push((flag.name.clone(), in_workspace(path)));
                 one.arguments.push((flag.text.clone(), format!("${{inputs.{}}}", flag.name)));
             }
-            Takes::Default(Literal::Text(path)) if is_output(&flag.name, path) && stays_inside(&in_workspace(path)) => {
-                one.outputs.push((flag.name.clone(), in_workspace(path)));
+            Takes::Default(Literal::Text(path)) if is_output(&flag.name, path) => {
+                let path = in_workspace(path);
+                if !stays_inside(&path) || !apart(&path, &one.inputs) || !apart(&path, &one.outputs) || !free(&path) {
+                    one.further.push(&flag.text);
+                    continue;
+                }
+                one.outputs.push((flag.name.clone(), path));
                 one.arguments.push((flag.text.clone(), format!("${{outputs.{}}}", flag.name)));
             }
             Takes::Default(literal) => {
@@ -147,7 +158,7 @@ fn experiment<'a>(script: &'a Script, found: &Findings, earlier: &[Experiment<'_
     }
     for text in &script.texts {
         let path = in_workspace(text);
-        let taken = one.inputs.iter().chain(&one.outputs).any(|(_, other)| *other == path);
+        let taken = !apart(&path, &one.inputs) || !apart(&path, &one.outputs);
         if is_input(&path) && !taken && !script.written.contains(text) {
             let name = free_name(&path, &one.inputs);
             one.inputs.push((name, path));
@@ -240,15 +251,27 @@ fn table(text: &mut String, key: &str, pairs: &[(String, String)]) {
 
 /// Whether an option's name and default say that the script writes there.
 fn is_output(name: &str, path: &str) -> bool {
-    let writes = ["out", "save", "model_path", "model_file", "model_dir", "checkpoint", "export", "result", "metrics"];
-    let has_shape =
-        path.contains('/') || path.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && !end.is_empty());
-    has_shape && (writes.iter().any(|word| name.starts_with(word)) || (name == "model" && path.contains('.')))
+    let has_ending = path.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && !end.is_empty());
+    let perhaps = ["model_path", "model_file", "model_dir", "checkpoint", "metrics"];
+    let named = writes(name) || perhaps.iter().any(|word| name.starts_with(word)) || (name == "model" && has_ending);
+    named && (path.contains('/') || has_ending)
+}
+
+/// Whether an option's name alone says so.
+fn writes(name: &str) -> bool {
+    ["out", "save", "export", "result"].iter().any(|word| name.starts_with(word))
+}
+
+/// Whether a path neither lies in one of these nor holds one of them.
+fn apart(path: &str, others: &[(String, String)]) -> bool {
+    let Ok(path) = RelPath::new(path) else { return true };
+    let overlaps = |other: &RelPath| path.is_within(other) || other.is_within(&path);
+    others.iter().filter_map(|(_, other)| RelPath::new(other).ok()).all(|other| !overlaps(&other))
 }
 
 /// Whether a path may be declared as an output: relative, in the workspace, not all of it.
 fn stays_inside(path: &str) -> bool {
-    crate::relpath::RelPath::new(path).is_ok_and(|path| !path.is_root())
+    RelPath::new(path).is_ok_and(|path| !path.is_root())
 }
 
 /// A name for a path: that of its file, without the ending.
