@@ -108,7 +108,9 @@ impl Ground {
     /// Where a glob is not one.
     pub fn exclude(&mut self, output_globs: &[String], _files: &[RelPath]) -> Result<(), TreeError> {
         let mut b = globset::GlobSetBuilder::new();
-        for g in output_globs { b.add(globset::Glob::new(g).unwrap()); }
+        for g in output_globs {
+            b.add(globset::Glob::new(g).unwrap());
+        }
         self.globs = b.build().unwrap();
         Ok(())
     }
@@ -121,7 +123,10 @@ impl Ground {
 
     /// The trees of source directories, in their order.
     pub fn measure_sources(&self, specs: &[SourceSpec], _watch: &dyn Watch) -> Vec<Result<Measured, TreeError>> {
-        specs.iter().map(|spec| Ok(self.one(&self.root.join(spec.directory.as_path()), Some(spec), &mut vec![]).unwrap())).collect()
+        specs
+            .iter()
+            .map(|spec| Ok(self.one(&self.root.join(spec.directory.as_path()), Some(spec), &mut vec![]).unwrap()))
+            .collect()
     }
 
     /// The stamp of what is at a path, a symlink followed; `None` where nothing is there. Reads nothing.
@@ -141,7 +146,8 @@ impl Ground {
         let m = match what {
             What::Path(p) => self.one(&self.root.join(p), None, &mut folders),
             What::Sources(spec) => self.one(&self.root.join(spec.directory.as_path()), Some(spec), &mut folders),
-        }.unwrap();
+        }
+        .unwrap();
         folders.reverse();
         Ok((m, folders))
     }
@@ -151,15 +157,27 @@ impl Ground {
         if !m.is_dir() {
             let b = std::fs::read(at).ok()?;
             use std::os::unix::fs::MetadataExt;
-            let kind = if m.mode() & 0o100 != 0 { crate::content::Kind::Executable } else { crate::content::Kind::File };
-            return Some(Measured { content: Content { kind, digest: crate::digest::Digest::of(&b), size: m.len() }, stamp: st(&m), files: 1 });
+            let kind =
+                if m.mode() & 0o100 != 0 { crate::content::Kind::Executable } else { crate::content::Kind::File };
+            return Some(Measured {
+                content: Content { kind, digest: crate::digest::Digest::of(&b), size: m.len() },
+                stamp: st(&m),
+                files: 1,
+            });
         }
         let mut files = 0;
         let content = self.dir(at, &RelPath::root(), spec, folders, &mut files);
         Some(Measured { content, stamp: st(&m), files })
     }
 
-    fn dir(&self, base: &Path, rel: &RelPath, spec: Option<&SourceSpec>, folders: &mut Vec<Folder>, files: &mut u64) -> Content {
+    fn dir(
+        &self,
+        base: &Path,
+        rel: &RelPath,
+        spec: Option<&SourceSpec>,
+        folders: &mut Vec<Folder>,
+        files: &mut u64,
+    ) -> Content {
         use std::os::unix::ffi::OsStrExt;
         use std::os::unix::fs::MetadataExt;
         let mut entries = vec![];
@@ -168,31 +186,52 @@ impl Ground {
             let p = e.path();
             if let Some(spec) = spec {
                 let n = e.file_name();
-                if n == ".git" || n == ".amlrun" || n == "Amlfile" || n == "Amlfile.lock" || n == "__pycache__" { continue; }
+                if n == ".git" || n == ".amlrun" || n == "Amlfile" || n == "Amlfile.lock" || n == "__pycache__" {
+                    continue;
+                }
                 let w = p.strip_prefix(&self.root).unwrap();
-                if self.globs.is_match(w) || spec.without.iter().any(|x| x.as_path() == w) { continue; }
-                if let Some(g) = &spec.globs && !e.file_type().unwrap().is_dir() {
-                    let ok = g.iter().any(|g| globset::Glob::new(g).unwrap().compile_matcher().is_match(r.as_path())) || spec.script.as_deref() == r.as_path().to_str();
-                    if !ok { continue; }
+                if self.globs.is_match(w) || spec.without.iter().any(|x| x.as_path() == w) {
+                    continue;
+                }
+                if let Some(g) = &spec.globs
+                    && !e.file_type().unwrap().is_dir()
+                {
+                    let ok = g.iter().any(|g| globset::Glob::new(g).unwrap().compile_matcher().is_match(r.as_path()))
+                        || spec.script.as_deref() == r.as_path().to_str();
+                    if !ok {
+                        continue;
+                    }
                 }
             }
             let t = e.file_type().unwrap();
             let c = if t.is_symlink() {
                 let l = std::fs::read_link(&p).unwrap();
-                Content { kind: crate::content::Kind::Link, digest: crate::digest::Digest::of(l.as_os_str().as_bytes()), size: l.as_os_str().len() as u64 }
+                Content {
+                    kind: crate::content::Kind::Link,
+                    digest: crate::digest::Digest::of(l.as_os_str().as_bytes()),
+                    size: l.as_os_str().len() as u64,
+                }
             } else if t.is_dir() {
                 let before = *files;
                 let c = self.dir(base, &r, spec, folders, files);
-                if spec.is_some_and(|s| s.globs.is_some()) && *files == before { continue; }
+                if spec.is_some_and(|s| s.globs.is_some()) && *files == before {
+                    continue;
+                }
                 c
             } else {
                 *files += 1;
                 let m = e.metadata().unwrap();
                 let b = std::fs::read(&p).unwrap();
-                let kind = if m.mode() & 0o100 != 0 { crate::content::Kind::Executable } else { crate::content::Kind::File };
+                let kind =
+                    if m.mode() & 0o100 != 0 { crate::content::Kind::Executable } else { crate::content::Kind::File };
                 Content { kind, digest: crate::digest::Digest::of(&b), size: m.len() }
             };
-            entries.push(Entry { name: e.file_name().as_bytes().to_vec(), kind: c.kind, digest: c.digest, size: c.size });
+            entries.push(Entry {
+                name: e.file_name().as_bytes().to_vec(),
+                kind: c.kind,
+                digest: c.digest,
+                size: c.size,
+            });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let size = entries.iter().map(|e| e.size).sum();
@@ -217,5 +256,11 @@ impl Ground {
 
 fn st(m: &std::fs::Metadata) -> Stamp {
     use std::os::unix::fs::MetadataExt;
-    Stamp { inode: m.ino(), size: m.len(), mtime: i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec()), ctime: i128::from(m.ctime()) * 1_000_000_000 + i128::from(m.ctime_nsec()), mode: m.mode() }
+    Stamp {
+        inode: m.ino(),
+        size: m.len(),
+        mtime: i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec()),
+        ctime: i128::from(m.ctime()) * 1_000_000_000 + i128::from(m.ctime_nsec()),
+        mode: m.mode(),
+    }
 }

@@ -1,7 +1,8 @@
 //! One file a command: what it does, from parsed options to an [`Exit`](super::exit::Exit).
 
-pub mod run;
-pub mod status;
 pub mod completions;
+pub mod graph;
 pub mod init;
+pub mod run;
 pub mod schema;
+pub mod status;

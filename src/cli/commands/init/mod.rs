@@ -23,7 +23,7 @@ pub fn run(print: bool, common: &Common, here: &Surroundings) -> Result<Exit, Cl
     let folder = folder
         .canonicalize()
         .map_err(|error| CliError::world(format!("could not open {}: {error}", folder.display())))?;
-    let place = common.file.as_ref().map_or_else(|| folder.join("Amlfile"), |file| here.cwd.join(file));
+    let place = folder.join(common.file.as_deref().unwrap_or(Path::new("Amlfile")));
     let text = propose::propose(&findings::look(&folder));
     if print {
         console::out(&text);
