@@ -1,6 +1,7 @@
 //! The document: the values of an Amlfile in the order of the text, each with its place.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::diagnostic::Span;
 use crate::value::{Number, Value};
@@ -18,7 +19,30 @@ pub struct Document<'s> {
 
 /// The entries of a table in the order of the text.
 #[derive(Debug, Clone, Default)]
-pub struct Table<'s>(pub Vec<Entry<'s>>);
+pub struct Table<'s> {
+    entries: Vec<Entry<'s>>,
+    /// Where each key stands, once there are many.
+    index: BTreeMap<Cow<'s, str>, usize>,
+    /// How it came about, which decides who may add to it.
+    pub(super) origin: Origin,
+}
+
+/// How a table came about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// By a longer header: `[a.b]` makes `a`.
+    #[default]
+    Implied,
+    /// By its own header.
+    Headed,
+    /// By a dotted key.
+    Dotted,
+    /// In braces: complete as it is.
+    Inline,
+}
+
+/// With so many entries, keys are looked up in an index.
+const MANY: usize = 16;
 
 /// A key and its value.
 #[derive(Debug, Clone)]
@@ -55,15 +79,53 @@ pub enum Node<'s> {
     Date,
     /// A list.
     List(Vec<Item<'s>>),
+    /// `[[…]]`: tables, which no Amlfile has in this form.
+    Tables(Vec<Item<'s>>),
     /// A table.
     Table(Table<'s>),
 }
 
 impl<'s> Table<'s> {
+    /// An empty one.
+    pub(super) fn made(origin: Origin) -> Self {
+        Self { origin, ..Self::default() }
+    }
+
+    /// Where the entry of a key stands.
+    pub(super) fn position(&self, key: &str) -> Option<usize> {
+        if self.entries.len() > MANY {
+            return self.index.get(key).copied();
+        }
+        self.entries.iter().position(|entry| entry.key == key)
+    }
+
+    /// Adds an entry, whose key must not be there; answers where it stands.
+    pub(super) fn push(&mut self, entry: Entry<'s>) -> usize {
+        let at = self.entries.len();
+        if at == MANY {
+            self.index = self.entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
+        }
+        if at >= MANY {
+            self.index.insert(entry.key.clone(), at);
+        }
+        self.entries.push(entry);
+        at
+    }
+
+    pub(super) fn at(&mut self, position: usize) -> Option<&mut Entry<'s>> {
+        self.entries.get_mut(position)
+    }
+
+    /// The entries.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<'s>] {
+        &self.entries
+    }
+
     /// The entry of a key.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry<'s>> {
-        self.0.iter().find(|entry| entry.key == key)
+        self.entries.get(self.position(key)?)
     }
 
     /// The value of a key.
@@ -75,7 +137,7 @@ impl<'s> Table<'s> {
     /// The entries of the table below a key; none where it is absent or something else.
     #[must_use]
     pub fn table(&self, key: &str) -> &[Entry<'s>] {
-        self.get(key).and_then(Item::table).map_or(&[], |table| &table.0)
+        self.get(key).map_or(&[], Item::entries)
     }
 
     /// The text of a key.
@@ -149,6 +211,12 @@ impl<'s> Item<'s> {
         }
     }
 
+    /// The entries of the table; none where it is something else.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<'s>] {
+        self.table().map_or(&[], |table| &table.entries)
+    }
+
     /// A scalar as a text: numbers as they were written.
     #[must_use]
     pub fn scalar(&self) -> Option<String> {
@@ -156,7 +224,7 @@ impl<'s> Item<'s> {
             Node::Text(text) | Node::Float(_, text) => Some(text.clone().into_owned()),
             Node::Integer(number) => number.map(|number| number.to_string()),
             Node::Bool(bool) => Some(bool.to_string()),
-            Node::Date | Node::List(_) | Node::Table(_) => None,
+            Node::Date | Node::List(_) | Node::Tables(_) | Node::Table(_) => None,
         }
     }
 
@@ -169,7 +237,7 @@ impl<'s> Item<'s> {
             Node::Float(value, text) => Some(Value::Float(Number { value: *value, text: text.clone().into_owned() })),
             Node::Bool(bool) => Some(Value::Bool(*bool)),
             Node::List(items) => items.iter().map(Self::value).collect::<Option<_>>().map(Value::List),
-            Node::Date | Node::Table(_) => None,
+            Node::Date | Node::Tables(_) | Node::Table(_) => None,
         }
     }
 
@@ -183,6 +251,7 @@ impl<'s> Item<'s> {
             Node::Bool(_) => "true or false",
             Node::Date => "a date",
             Node::List(_) => "a list",
+            Node::Tables(_) => "a list of tables",
             Node::Table(_) => "a table",
         }
     }

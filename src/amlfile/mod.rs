@@ -25,13 +25,44 @@ use crate::diagnostic::{Diagnostic, Source};
 pub const FORMAT: i64 = 1;
 
 /// Reads a text, with all its faults of syntax and shape in the order of the text. The document holds what could be
-/// read in spite of them.
+/// read in spite of them. Of an Amlfile of a newer format only that is said: its keys are not known here.
 #[must_use]
 pub fn parse(source: &Source) -> (Document<'_>, Vec<Diagnostic>) {
     let mut faults = Vec::new();
-    let mut document = syntax::read(&source.text, &mut faults);
-    document.broken = !faults.is_empty();
+    let document = syntax::read(&source.text, &mut faults);
+    match format(&document) {
+        Some(fault) if fault.code == "newer-format" => return (Document { broken: true, ..document }, vec![fault]),
+        Some(fault) if !document.broken => faults.push(fault),
+        _ => {}
+    }
     shape::check(&document, &mut faults);
     crate::diagnostic::sort(&mut faults);
     (document, faults)
+}
+
+/// What is wrong with `format`.
+fn format(document: &Document<'_>) -> Option<Diagnostic> {
+    let Some(item) = document.root.get("format") else {
+        // An empty text has a fault of its own.
+        return (!document.root.entries().is_empty()).then(|| {
+            Diagnostic::error("missing-format", 0..0, "the Amlfile does not say its format", "").fix(
+                "say it first",
+                0..0,
+                "format = 1\n",
+            )
+        });
+    };
+    let fault = |code, message: String, label: &str| Diagnostic::error(code, item.span.clone(), message, label);
+    match item.integer() {
+        Some(FORMAT) | None => None,
+        Some(newer) if newer > FORMAT => {
+            let message = format!("the Amlfile has format {newer}, and this amlrun knows formats up to {FORMAT}");
+            Some(fault("newer-format", message, "newer than this amlrun").help("a newer amlrun reads it"))
+        }
+        Some(_) => Some(fault("unknown-format", "there is no such format of Amlfiles".into(), "not a format").fix(
+            "the format is",
+            item.span.clone(),
+            "1",
+        )),
+    }
 }

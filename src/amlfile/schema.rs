@@ -14,9 +14,6 @@ pub fn schema() -> Value {
         root.insert("description".into(), json!("Environments, targets and experiments of an amlrun project."));
         root.insert("required".into(), json!(["format"]));
         root.insert("definitions".into(), json!({ "value": value(), "expression": expression() }));
-        if let Some(Value::Object(format)) = root.get_mut("properties").and_then(|p| p.get_mut("format")) {
-            format.insert("const".into(), json!(super::FORMAT));
-        }
     }
     root
 }
@@ -43,6 +40,7 @@ fn of(kind: Kind) -> Value {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Count => json!({ "type": "integer", "minimum": 0 }),
         Kind::Positive => json!({ "type": "integer", "minimum": 1 }),
+        Kind::Format => json!({ "type": "integer", "const": super::FORMAT }),
         Kind::Number => json!({ "type": "number" }),
         Kind::Memory => json!({ "type": "string", "pattern": r"^\s*[0-9.]+\s*(B|[KMGT]B|[KMGT]iB?)\s*$" }),
         Kind::Time => json!({ "type": "string", "pattern": r"^\s*([0-9.]+\s*(s|sec|m|min|h|d|w)\s*)+$" }),

@@ -19,7 +19,7 @@ struct Shape<'a> {
 
 impl Shape<'_> {
     fn keys<'k>(&mut self, known: impl Iterator<Item = &'k Key> + Clone, table: &Table<'_>) {
-        for entry in &table.0 {
+        for entry in table.entries() {
             match known.clone().find(|key| key.name == entry.key) {
                 Some(key) => self.value(key.kind, &entry.key, &entry.item),
                 None => self.unknown(known.clone().map(|key| key.name), entry),
@@ -48,7 +48,7 @@ impl Shape<'_> {
                 let message = format!("the number of `{key}` is too large");
                 self.refuse("out-of-range", item, message, "does not fit into 64 bits");
             }
-            (Kind::Number | Kind::Scalar | Kind::Value, Node::Integer(_)) => {}
+            (Kind::Format | Kind::Number | Kind::Scalar | Kind::Value, Node::Integer(_)) => {}
             (Kind::Count | Kind::Positive, Node::Integer(Some(number))) => self.count(kind, key, *number, item),
             (Kind::Memory, Node::Text(text)) => self.amount(key, item, units::memory(text).err(), "memory"),
             (Kind::Time, Node::Text(text)) => self.amount(key, item, units::time(text).err(), "time"),
@@ -73,12 +73,12 @@ impl Shape<'_> {
                 }
             }
             (Kind::Paths, Node::Table(table)) => {
-                for entry in &table.0 {
+                for entry in table.entries() {
                     self.value(Kind::Text, &entry.key, &entry.item);
                 }
             }
             (Kind::Map(kind), Node::Table(table)) => {
-                for entry in &table.0 {
+                for entry in table.entries() {
                     self.value(*kind, &entry.key, &entry.item);
                 }
             }
@@ -144,7 +144,7 @@ impl Shape<'_> {
             let names: Vec<&str> = names.collect();
             return self.choice(tagged.tag, text, &names, &tag.span);
         };
-        for entry in table.0.iter().filter(|entry| entry.key != tagged.tag) {
+        for entry in table.entries().iter().filter(|entry| entry.key != tagged.tag) {
             let known = tagged.common.iter().chain(keys.iter());
             match known.clone().find(|key| key.name == entry.key) {
                 Some(key) => self.value(key.kind, &entry.key, &entry.item),
@@ -164,7 +164,7 @@ impl Shape<'_> {
 
     /// `{ uniform = [0, 1] }`: one name, and as many arguments as it takes.
     fn expression(&mut self, key: &str, item: &Item<'_>, table: &Table<'_>) {
-        let [entry] = table.0.as_slice() else {
+        let [entry] = table.entries() else {
             let message = format!("the space of `{key}` must be one expression, as in {{ uniform = [0, 1] }}");
             return self.refuse("bad-expression", item, message, "not one expression");
         };
@@ -239,7 +239,7 @@ impl Shape<'_> {
             match item.table() {
                 None => self.value(Kind::Value, key, item),
                 Some(table) => {
-                    for entry in &table.0 {
+                    for entry in table.entries() {
                         let kind = if entry.item.table().is_some() { Kind::Expression } else { Kind::Value };
                         self.value(kind, &entry.key, &entry.item);
                     }
@@ -264,7 +264,9 @@ impl Shape<'_> {
             (Kind::Bool, Node::Text(_)) if matches!(bare, "true" | "false") => {
                 fault.fix("leave the quotes out", item.span.clone(), bare)
             }
-            (Kind::Count | Kind::Positive | Kind::Number, Node::Text(_)) if bare.parse::<f64>().is_ok() => {
+            (Kind::Count | Kind::Positive | Kind::Format | Kind::Number, Node::Text(_))
+                if bare.parse::<f64>().is_ok() =>
+            {
                 fault.fix("leave the quotes out", item.span.clone(), bare)
             }
             (Kind::List(_) | Kind::Paths, Node::Text(_) | Node::Integer(_) | Node::Float(..) | Node::Bool(_)) => {
@@ -282,7 +284,7 @@ impl Kind {
         match self {
             Self::Text | Self::Choice(_) => "a text",
             Self::Bool => "true or false",
-            Self::Count | Self::Positive => "a whole number",
+            Self::Count | Self::Positive | Self::Format => "a whole number",
             Self::Number => "a number",
             Self::Memory => "an amount of memory in quotes",
             Self::Time => "a length of time in quotes",

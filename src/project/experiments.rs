@@ -69,14 +69,14 @@ impl Resolver<'_> {
     /// Reads the keys that are there; answers with the environment that is named.
     fn fields(&mut self, table: &Table<'_>, to: &mut Experiment, project: &Project) -> Option<usize> {
         let mut environment = None;
-        for entry in &table.0 {
+        for entry in table.entries() {
             let item = &entry.item;
             let text = || item.text().map(str::to_owned);
             match entry.key.as_ref() {
                 "description" => to.description = text(),
                 "sources" => to.sources = item.list().map(|_| read::texts(item)),
                 "arguments" => to.arguments = read::texts(item),
-                "params" => to.params = self.params(item.table().map_or(&[], |table| &table.0)),
+                "params" => to.params = self.params(item.entries()),
                 "inputs" => to.inputs = self.declared("input", item),
                 "outputs" => to.outputs = self.declared("output", item),
                 "metrics" => to.metrics = self.declared("metric file", item),
@@ -91,7 +91,7 @@ impl Resolver<'_> {
                 "resources" => to.resources = resources(item),
                 "retries" => to.retries = item.count().unwrap_or_default(),
                 "needs" => to.needs = read::texts(item),
-                "tags" => to.tags = read::map(item.table().map_or(&[], |table| &table.0)),
+                "tags" => to.tags = read::map(item.entries()),
                 "secrets" => to.secrets = read::plain_texts(item),
                 "cache" => to.cache = item.bool().unwrap_or(true),
                 "isolation" if item.text() == Some("in-place") => to.isolation = Isolation::InPlace,
@@ -115,7 +115,7 @@ impl Resolver<'_> {
                 }
             }
             Node::Table(table) => {
-                for entry in &table.0 {
+                for entry in table.entries() {
                     self.template_name(what, entry);
                     let Some(path) = entry.item.text() else { continue };
                     let name = Some(entry.key.clone().into_owned());
@@ -210,7 +210,7 @@ impl Resolver<'_> {
     }
 
     fn matrix(&mut self, item: &Item<'_>, to: &mut Experiment) {
-        for entry in item.table().map_or(&[][..], |table| &table.0) {
+        for entry in item.entries() {
             self.param_name(entry);
             let Some(items) = entry.item.list() else { continue };
             if items.is_empty() {
@@ -247,7 +247,7 @@ impl Resolver<'_> {
             self.fault(fault.help("`processes` counts all of them, on all nodes"));
         }
         let common = ["type", "nodes", "processes"];
-        let other = table.0.iter().filter(|entry| !common.contains(&entry.key.as_ref()));
+        let other = table.entries().iter().filter(|entry| !common.contains(&entry.key.as_ref()));
         Some(Distributed {
             kind: table.text("type")?.0.to_owned(),
             nodes,

@@ -94,7 +94,7 @@ impl Resolver<'_> {
     }
 
     fn no_experiments(&mut self) {
-        let fault = if self.document.root.0.is_empty() {
+        let fault = if self.document.root.entries().is_empty() {
             Diagnostic::error("no-experiments", 0..0, "the Amlfile is empty", "nothing here")
         } else {
             Diagnostic::warning("no-experiments", 0..0, "the Amlfile has no experiments", "")

@@ -121,7 +121,7 @@ impl Resolver<'_> {
                 ));
             }
         }
-        if table.get("space").and_then(Item::table).is_some_and(|space| space.0.is_empty()) {
+        if table.get("space").and_then(Item::table).is_some_and(|space| space.entries().is_empty()) {
             let span = table.get("space").map_or(0..0, |space| space.span.clone());
             self.fault(Diagnostic::error("empty-space", span, "the sweep's `space` is empty", "nothing to search"));
         }
@@ -155,8 +155,10 @@ impl Resolver<'_> {
         if policy == "truncation_selection" && percentage.is_none_or(|percentage| percentage > 99) {
             self.fault(fault("`truncation_selection` needs a `truncation_percentage` from 1 to 99", "how many?"));
         }
-        let own =
-            table.0.iter().filter(|e| !matches!(e.key.as_ref(), "policy" | "evaluation_interval" | "delay_evaluation"));
+        let own = table
+            .entries()
+            .iter()
+            .filter(|e| !matches!(e.key.as_ref(), "policy" | "evaluation_interval" | "delay_evaluation"));
         Some(Termination {
             interval: table.get("evaluation_interval").and_then(Item::count).unwrap_or(1),
             delay: table.get("delay_evaluation").and_then(Item::count).unwrap_or(0),
@@ -168,7 +170,7 @@ impl Resolver<'_> {
 
 /// An expression and its name.
 fn draw(item: &Item<'_>) -> Option<(String, Draw)> {
-    let [entry] = item.table()?.0.as_slice() else { return None };
+    let [entry] = item.table()?.entries() else { return None };
     let name = entry.key.clone().into_owned();
     if name == "choice" {
         let choices = entry.item.list()?.iter().filter_map(choice).collect();
@@ -183,7 +185,7 @@ fn draw(item: &Item<'_>) -> Option<(String, Draw)> {
 
 fn choice(item: &Item<'_>) -> Option<Choice> {
     let Some(table) = item.table() else { return item.value().map(Choice::Value) };
-    let nested = table.0.iter().filter_map(|entry| {
+    let nested = table.entries().iter().filter_map(|entry| {
         let choice = match entry.item.table() {
             Some(_) => Choice::Draw(draw(&entry.item)?.1),
             None => Choice::Value(entry.item.value()?),

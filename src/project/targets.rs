@@ -57,7 +57,7 @@ impl Resolver<'_> {
                 self.fault(fault);
             }
         }
-        let options = table.0.iter().filter(|option| !matches!(option.key.as_ref(), "type" | "description"));
+        let options = table.entries().iter().filter(|option| !matches!(option.key.as_ref(), "type" | "description"));
         Target {
             name: entry.key.clone().into_owned(),
             span: entry.key_span.clone(),
@@ -101,8 +101,8 @@ fn plain(item: &Item<'_>) -> Option<toml::Value> {
         Node::Bool(bool) => toml::Value::Boolean(*bool),
         Node::List(items) => toml::Value::Array(items.iter().filter_map(plain).collect()),
         Node::Table(table) => toml::Value::Table(
-            table.0.iter().filter_map(|e| Some((e.key.clone().into_owned(), plain(&e.item)?))).collect(),
+            table.entries().iter().filter_map(|e| Some((e.key.clone().into_owned(), plain(&e.item)?))).collect(),
         ),
-        Node::Date => return None,
+        Node::Date | Node::Tables(_) => return None,
     })
 }

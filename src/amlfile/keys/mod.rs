@@ -35,6 +35,8 @@ pub enum Kind {
     Count,
     /// A whole number, 1 or more.
     Positive,
+    /// The version of the format: a whole number, looked at by itself.
+    Format,
     /// A number.
     Number,
     /// An amount of memory, as in `"4GiB"`.
@@ -81,7 +83,7 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'stati
 
 /// The keys at the top of an Amlfile.
 pub const ROOT: &[Key] = &[
-    key("format", Kind::Positive, "", "The version of the Amlfile's format: 1."),
+    key("format", Kind::Format, "", "The version of the Amlfile's format: 1."),
     key("workspace", Kind::Table(WORKSPACE), "", "What holds for the whole project."),
     key("params", Kind::Map(&Kind::Value), "", "Parameters of every experiment; an experiment's own come before them."),
     key(
