@@ -76,3 +76,67 @@ impl Places<'_> {
         (used == declared || as_written(declared)).then(|| span.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{JobName, RunId};
+    use crate::plan::Request;
+    use crate::project::Found;
+    use crate::relpath::RelPath;
+
+    const TEXT: &str = "\
+format = 1
+[params]
+seed = 7
+[environments.main]
+packages = []
+variables = { A = \"1\" }
+[experiments.prepare]
+command = \"make data\"
+environment = \"main\"
+outputs = { clean = \"data/clean.csv\" }
+[experiments.train]
+command = \"fit ${seed} ${alpha} ${depth}\"
+params = { depth = 3 }
+matrix = { alpha = [1, 2] }
+environment = \"main\"
+inputs = { clean = \"data/clean.csv\" }
+";
+
+    #[test]
+    fn reasons_have_their_lines() {
+        let source = Source { name: "Amlfile".into(), text: TEXT.into() };
+        let (document, faults) = crate::amlfile::parse(&source);
+        assert_eq!(faults, []);
+        let (project, faults) = crate::project::resolve(&document, "w", &|_| Found::Missing);
+        assert_eq!(faults, []);
+        let request = Request { set: vec![("depth".into(), "4".into())], ..Request::default() };
+        let (plan, faults) = crate::plan::build(&project, &request, "/w".into());
+        assert_eq!(faults, []);
+        let places = Places { project: &project, plan: &plan, source: &source };
+        let check = |job: &str, reason: Reason, line: Option<u32>| {
+            let id = plan.jobs.iter().position(|other| other.name.0 == job).unwrap();
+            let expected = line.map(|line| format!("Amlfile:{line}"));
+            assert_eq!(places.of(JobId(id), &reason), expected, "{reason:?}");
+        };
+        let (was, is) = (Some("x".to_owned()), Some("y".to_owned()));
+        let param = |name: &str| Reason::ParamChanged { name: name.into(), was: was.clone(), is: is.clone() };
+        let train = "train[alpha=1]";
+        check(train, param("seed"), Some(3));
+        check(train, param("alpha"), Some(14));
+        check(train, param("depth"), None);
+        check(train, param("gone"), None);
+        check(train, Reason::CommandChanged { was: vec![], is: vec![] }, Some(12));
+        check(train, Reason::VariableChanged { name: "A".into(), was: was.clone(), is: is.clone() }, Some(6));
+        check(train, Reason::EnvironmentChanged { fact: "python".into(), was: was.clone(), is: is.clone() }, Some(4));
+        let (name, path) = ("clean".to_owned(), String::new());
+        check(train, Reason::InputChanged { name: name.clone(), path: path.clone(), was, is }, Some(16));
+        check(train, Reason::InputMissing { name, path }, Some(16));
+        check(train, Reason::UpstreamMayChange { job: JobName("prepare".into()) }, Some(7));
+        check(train, Reason::NotCached, Some(11));
+        check("prepare", Reason::OutputLost { path: RelPath::new("data/clean.csv").unwrap() }, Some(10));
+        check(train, Reason::NeverRan, None);
+        check(train, Reason::InputsMoved { run: RunId(String::new()) }, None);
+    }
+}

@@ -119,7 +119,7 @@ pub fn status_table(states: &[State], style: Style, columns: Option<usize>, verb
             Cell::from(&state.job.0),
             Cell::painted(shown, paint),
             Cell::from(last.as_deref().unwrap_or("-")),
-            Cell::from(why_short(state, if verbose { usize::MAX - 1 } else { 2 })),
+            Cell::from(why_short(state, if verbose { usize::MAX } else { 2 })),
         ]);
     }
     let mut text = table.render(style, if verbose { None } else { columns });

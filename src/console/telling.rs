@@ -142,7 +142,8 @@ impl Teller {
                 self.building.insert(environment.clone(), at);
                 if !live || verbose {
                     let key: String = key.chars().take(8).collect();
-                    let _ = writeln!(to, "environment {}: building (key {})", words::name(environment), clean(&key));
+                    let key = if key.is_empty() { key } else { format!(" (key {})", clean(&key)) };
+                    let _ = writeln!(to, "environment {}: building{key}", words::name(environment));
                 }
             }
             Event::EnvironmentOutput { environment, line } if !live || verbose => {
@@ -220,7 +221,7 @@ impl Teller {
                     self.reasons.insert(job, verdicts::joined(reasons, REASONS));
                 }
                 if !live || verbose {
-                    let limit = if verbose { usize::MAX - 1 } else { REASONS };
+                    let limit = if verbose { usize::MAX } else { REASONS };
                     self.fact(to, job, Paint::Caution, "stale", &format!(": {}", verdicts::joined(reasons, limit)));
                 }
             }
@@ -229,7 +230,7 @@ impl Teller {
     }
 
     fn would_run(&self, to: &mut String, job: JobId, reasons: &[Reason]) {
-        let limit = if self.options.verbose { usize::MAX - 1 } else { REASONS };
+        let limit = if self.options.verbose { usize::MAX } else { REASONS };
         let perhaps = !reasons.is_empty() && reasons.iter().all(|r| matches!(r, Reason::UpstreamMayChange { .. }));
         let word = if perhaps { "may run" } else { "would run" };
         self.fact(to, job, Paint::Caution, word, &format!(": {}", verdicts::joined(reasons, limit)));

@@ -75,12 +75,28 @@ pub fn placed(reason: &Reason, places: Places<'_>) -> String {
     }
 }
 
-/// Reasons in one line: at most `limit`, then `and 3 more`. A changed command that only shows the changed parameters
-/// again is left out; it stays in the data.
+/// Reasons in one line: at most `limit`, then `and 3 more`. Left out, though they stay in the data, are a changed command
+/// that only shows the changed parameters again, and, where there is a reason of the job's own, the jobs that run first.
 #[must_use]
 pub fn joined(reasons: &[Reason], limit: usize) -> String {
-    let told: Vec<&Reason> = reasons.iter().filter(|r| !is_echo(r, reasons)).collect();
-    let shown = if told.len() == limit + 1 { told.len() } else { limit };
+    let upstream: Vec<&str> = reasons
+        .iter()
+        .filter_map(|reason| match reason {
+            Reason::UpstreamMayChange { job } => Some(job.0.as_str()),
+            _ => None,
+        })
+        .collect();
+    if upstream.len() == reasons.len() && upstream.len() > 1 {
+        let (shown, more) = upstream.split_at(if upstream.len() <= limit { upstream.len() } else { 1 });
+        return match more.len() {
+            0 => format!("{} run first", words::names(shown)),
+            n => format!("{} and {n} more run first", words::names(shown)),
+        };
+    }
+    let is_own =
+        |reason: &Reason| upstream.len() == reasons.len() || !matches!(reason, Reason::UpstreamMayChange { .. });
+    let told: Vec<&Reason> = reasons.iter().filter(|r| is_own(r) && !is_echo(r, reasons)).collect();
+    let shown = if told.len() == limit.saturating_add(1) { told.len() } else { limit };
     let mut text = told.iter().take(shown).map(|r| phrase(r)).collect::<Vec<_>>().join("; ");
     if told.len() > shown {
         text.push_str("; and ");

@@ -204,6 +204,18 @@ fn many_reasons_are_cut() {
 }
 
 #[test]
+fn jobs_that_run_first_are_told_together() {
+    let first = |names: &[&str]| -> Vec<Reason> {
+        names.iter().map(|name| Reason::UpstreamMayChange { job: JobName((*name).into()) }).collect()
+    };
+    let check = |reasons: Vec<Reason>, expected: &str| assert_eq!(joined(&reasons, 2), expected);
+    check(first(&["a"]), "`a` runs first");
+    check(first(&["a", "b"]), "`a` and `b` run first");
+    check(first(&["a", "b", "c"]), "`a` and 2 more run first");
+    check([vec![Reason::NeverRan], first(&["a", "b", "c"])].concat(), "never ran");
+}
+
+#[test]
 fn verdicts_read_in_one_line() {
     let check = |v: Verdict, expected: &str| assert_eq!(verdict(&v, 3), expected);
     let repair = |modified| Repair { path: path("m"), modified };

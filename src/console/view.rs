@@ -146,7 +146,7 @@ impl View {
                     .add(Paint::Plain, &padding)
                     .add(Paint::Plain, &time)
                     .add(Paint::Plain, state)
-                    .add(Paint::Dim, said.trim_end()),
+                    .add(Paint::Dim, said.trim()),
             );
         }
         if entries.len() > shown && lines.len() + usize::from(bar) < room {

@@ -20,6 +20,7 @@ pub fn tree(plan: &Plan, style: Style) -> String {
             *needed = true;
         }
     }
+    let all = plan.jobs.iter().all(|job| job.goal);
     let mut drawn = vec![false; plan.jobs.len()];
     let mut text = String::new();
     // A stack rather than calls: a chain of 10,000 jobs is a fine graph.
@@ -36,7 +37,7 @@ pub fn tree(plan: &Plan, style: Style) -> String {
                 (false, false) => "│   ",
             });
         }
-        style.push(&mut text, if job.goal { Paint::Bold } else { Paint::Plain }, &clean(&job.name.0));
+        style.push(&mut text, if job.goal && !all { Paint::Bold } else { Paint::Plain }, &clean(&job.name.0));
         let again = std::mem::replace(&mut drawn[id.0], true) && !job.needs.is_empty();
         if again {
             style.push(&mut text, Paint::Dim, " (see above)");
