@@ -87,7 +87,7 @@ impl Builder {
     }
 
     /// uv, where there is one on PATH that runs.
-    fn uv(&self) -> Option<PathBuf> {
+    pub(super) fn uv(&self) -> Option<PathBuf> {
         let find = || {
             let variables = for_installers(&self.setup.variables);
             let runs = |uv: &PathBuf| Tool::new(uv, &variables, &self.setup.root).arg("--version").capture().is_ok();

@@ -142,7 +142,8 @@ fn directly(path: &Path, direct: &str) -> String {
     let own = |line: &&str| {
         let noted =
             line.contains(".dist-info/") && !line.contains("/METADATA,") && !line.contains("/entry_points.txt,");
-        line.contains(",sha256=") && !line.starts_with("..") && !noted && !(editable && line.contains("__editable__"))
+        let elsewhere = line.starts_with("..") || (editable && line.contains("__editable__"));
+        line.contains(",sha256=") && !elsewhere && !noted
     };
     let mut lines: Vec<&str> = record.lines().filter(own).collect();
     lines.sort_unstable();

@@ -100,7 +100,7 @@ impl Resolution<'_> {
         let input = self.file("requirements.txt", &self.input(matches!(by, Installer::Uv(_))))?;
         let constraints = self.file("constraints.txt", &lines(&self.asked.constraints))?;
         let output = self.folder.join("resolved");
-        let (answer, read): (_, fn(&str, &Context<'_>) -> Result<Vec<Package>, String>) = match by {
+        let answer = match by {
             Installer::Uv(uv) => {
                 let before = self.before.map(|section| section.preferences(&[])).unwrap_or_default();
                 self.file("resolved", &before)?;
@@ -108,14 +108,18 @@ impl Resolution<'_> {
                 let tool =
                     tool.args(["--no-annotate", "--color=never", "--no-progress", "--python"]).arg(&self.base.path);
                 let tool = tool.args(uv_options(&self.asked.options)).arg("--constraints").arg(&constraints);
-                (tool.arg("--output-file").arg(&output).arg(&input).stream(told), resolve::compiled)
+                tool.arg("--output-file").arg(&output).arg(&input).stream(told)
             }
-            Installer::Pip(python) => (self.by_pip(python, &input, &constraints, &output, told), resolve::reported),
+            Installer::Pip(python) => self.by_pip(python, &input, &constraints, &output, told),
         };
         answer?;
         let text = std::fs::read_to_string(&output);
         let text = text.map_err(|source| EnvironmentError::Io { doing: "read", path: output, source })?;
-        let packages = read(&text, &context).map_err(EnvironmentError::Unavailable)?;
+        let packages = match by {
+            Installer::Uv(_) => resolve::compiled(&text, &context),
+            Installer::Pip(_) => resolve::reported(&text, &context),
+        };
+        let packages = packages.map_err(EnvironmentError::Unavailable)?;
         clear(self.folder)?;
         Ok(packages)
     }
@@ -252,7 +256,11 @@ fn uv_options(options: &[String]) -> Vec<String> {
 }
 
 fn lines(list: &[String]) -> String {
-    list.iter().map(|line| format!("{line}\n")).collect()
+    let mut text = list.join("\n");
+    if !list.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 fn clear(folder: &Path) -> Result<(), EnvironmentError> {

@@ -110,7 +110,8 @@ impl Section {
     /// The versions as constraints for a new resolution, without the packages in `except`.
     pub(super) fn preferences(&self, except: &[String]) -> String {
         let kept = self.packages.iter().filter(|p| p.source.is_none() && !except.contains(&p.name));
-        kept.map(|p| format!("{}=={}\n", p.name, p.version)).collect()
+        let lines: Vec<String> = kept.map(|p| format!("{}=={}", p.name, p.version)).collect();
+        lines.join("\n")
     }
 }
 

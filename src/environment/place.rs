@@ -91,8 +91,9 @@ impl Place {
     /// Says that the environment is complete, once all of it is on disk.
     pub(super) fn complete(&self, key: &Key) -> Result<(), EnvironmentError> {
         let failed = |source| EnvironmentError::Io { doing: "complete", path: self.folder.clone(), source };
-        let none = || failed(std::io::Error::other("its interpreter is missing"));
-        let note = Note { format: 1, key: key.digest, base: Stamp::of(&self.python()).ok_or_else(none)? };
+        let base = Stamp::of(&self.python());
+        let base = base.ok_or_else(|| failed(std::io::Error::other("its interpreter is missing")))?;
+        let note = Note { format: 1, key: key.digest, base };
         let bytes = serde_json::to_vec(&note).map_err(|error| failed(error.into()))?;
         settle(&self.folder).map_err(failed)?;
         write_whole(&self.folder.join(NOTE), &bytes).map_err(failed)

@@ -226,7 +226,7 @@ impl Reader<'_> {
             return Ok(());
         }
         // Archives are asked for by path: their bytes count, and the path is made absolute for the installer only.
-        let archive = folder.join(first);
+        let archive: PathBuf = folder.join(first).components().collect();
         if archive.is_dir() {
             return Err(bad(path, not_a_folder(first)));
         }
