@@ -106,6 +106,9 @@ impl Builder {
         upgrade: bool,
         told: &mut dyn FnMut(Step),
     ) -> Result<bool, EnvironmentError> {
+        if environment.spark.is_some() {
+            return Err(unavailable(environment));
+        }
         let EnvironmentKind::Managed { python, packages } = &environment.kind else { return Ok(false) };
         let mode = if upgrade { Mode::Upgrade } else { Mode::AsNeeded };
         let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
@@ -140,7 +143,7 @@ impl Builder {
             EnvironmentKind::UserManaged { .. } => "user-managed",
             EnvironmentKind::Managed { .. } => "managed",
             EnvironmentKind::Conda(_) => "conda",
-            EnvironmentKind::Docker { .. } => "docker",
+            EnvironmentKind::Docker(_) => "docker",
         };
         let (key, section, place) = (None, None, None);
         let (python, interpreter) = (None, None);
@@ -276,12 +279,12 @@ impl Builder {
     }
 }
 
-/// What a later issue carries out.
-fn later(environment: &Environment) -> EnvironmentError {
+/// What later issues carry out.
+fn unavailable(environment: &Environment) -> EnvironmentError {
     let kind = match &environment.kind {
         EnvironmentKind::Conda(_) => "conda",
-        EnvironmentKind::Docker { .. } => "docker",
-        EnvironmentKind::Managed { .. } | EnvironmentKind::UserManaged { .. } => "this",
+        EnvironmentKind::Docker(_) => "docker",
+        EnvironmentKind::Managed { .. } | EnvironmentKind::UserManaged { .. } => "spark",
     };
     let name = &environment.name;
     EnvironmentError::Unavailable(format!("environment `{name}`: `{kind}` is not available in this build"))
@@ -296,6 +299,7 @@ impl Environments for Builder {
         told: &mut dyn FnMut(Step),
     ) -> Result<Option<Key>, EnvironmentError> {
         match &environment.kind {
+            _ if environment.spark.is_some() => Err(unavailable(environment)),
             EnvironmentKind::UserManaged { interpreter: None } => Ok(Some(Key::of(BTreeMap::new()))),
             EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
                 Ok(Some(self.user_managed(wanted, frozen)?.1))
@@ -305,12 +309,13 @@ impl Environments for Builder {
                 let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
                 Ok(managed.map(|managed| managed.key))
             }
-            _ => Err(later(environment)),
+            EnvironmentKind::Conda(_) | EnvironmentKind::Docker(_) => Err(unavailable(environment)),
         }
     }
 
     fn ready(&self, environment: &Environment, told: &mut dyn FnMut(Step)) -> Result<Activation, EnvironmentError> {
         match &environment.kind {
+            _ if environment.spark.is_some() => Err(unavailable(environment)),
             EnvironmentKind::UserManaged { interpreter: None } => Ok(Activation::default()),
             EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
                 let (it, _) = self.user_managed(wanted, false)?;
@@ -320,7 +325,9 @@ impl Environments for Builder {
             EnvironmentKind::Managed { python, packages } => {
                 let mode = Mode::AsNeeded;
                 let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
-                let managed = managed.ok_or_else(|| later(environment))?;
+                let unlocked =
+                    || EnvironmentError::Unavailable(format!("environment `{}` is not locked", environment.name));
+                let managed = managed.ok_or_else(unlocked)?;
                 let place = build::ready(&self.setup, &environment.name, &managed, || self.uv(), told)?;
                 let variable = place.folder.to_string_lossy().into_owned();
                 Ok(Activation {
@@ -329,7 +336,7 @@ impl Environments for Builder {
                     variables: BTreeMap::from([("VIRTUAL_ENV".to_owned(), variable)]),
                 })
             }
-            _ => Err(later(environment)),
+            EnvironmentKind::Conda(_) | EnvironmentKind::Docker(_) => Err(unavailable(environment)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One file a command: what it does, from parsed options to an [`Exit`](super::exit::Exit).
 
 pub mod completions;
+pub mod env;
 pub mod graph;
 pub mod init;
 pub mod run;

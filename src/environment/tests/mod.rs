@@ -103,7 +103,8 @@ fn put(path: &Path, text: &str) {
 }
 
 fn environment(kind: EnvironmentKind) -> Environment {
-    Environment { name: "it".to_owned(), span: 0..0, kind, variables: BTreeMap::new() }
+    let (name, variables) = ("it".to_owned(), BTreeMap::new());
+    Environment { name, span: 0..0, description: None, kind, variables, spark: None }
 }
 
 fn managed(packages: &[&str]) -> Environment {

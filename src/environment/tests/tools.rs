@@ -19,9 +19,11 @@ fn kinds_of_later_issues_are_refused() {
         let message = world.key(&environment(kind), true).unwrap_err().to_string();
         assert_eq!(message, format!("environment `it`: `{name}` is not available in this build"));
     };
-    check(EnvironmentKind::Docker { image: None, dockerfile: None, gpus: false }, "docker");
+    check(EnvironmentKind::Docker(crate::project::model::Docker::default()), "docker");
     check(EnvironmentKind::Conda(crate::relpath::RelPath::new("conda.yml").unwrap()), "conda");
-    check(EnvironmentKind::Later("spark".to_owned()), "spark");
+    let mut with_spark = managed(&[]);
+    with_spark.spark = Some(crate::project::model::Spark::default());
+    assert!(world.key(&with_spark, true).unwrap_err().to_string().contains("`spark` is not available"));
 }
 
 #[test]
