@@ -24,9 +24,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::installed::normalized;
 use super::lock::{Lock, Package, Section, Slot, VERSION};
+use super::lock_scan;
 use super::requirements::line_at;
 
-const HEADER: &str =
+pub(super) const HEADER: &str =
     "# What the environments of the Amlfile resolved to. Written by `amlrun env lock`; commit it, do not edit it.\n";
 
 /// Writes it.
@@ -80,6 +81,17 @@ fn quoted(value: &str) -> String {
 /// # Errors
 /// What is wrong, with its line; a file that is wrong is never written over.
 pub(super) fn read(text: &str) -> Result<Lock, String> {
+    if let Some(lock) = lock_scan::scan(text) {
+        return Ok(lock);
+    }
+    parse(text)
+}
+
+/// As [`read`], by way of TOML whatever the form.
+///
+/// # Errors
+/// What is wrong, with its line.
+pub(super) fn parse(text: &str) -> Result<Lock, String> {
     let document = DeTable::parse(text).map_err(|error| {
         let why = error.message().replace('\n', "; ");
         Fault { at: error.span().map_or(0, |span| span.start), why }.told(text)
@@ -150,8 +162,7 @@ fn package(table: &Table<'_, '_>) -> Result<Package, Fault> {
     let mut hashes = Vec::new();
     for item in table.get_ref().get("hashes").and_then(|list| list.get_ref().as_array()).into_iter().flatten() {
         let hash = item.get_ref().as_str().unwrap_or_default();
-        let hex = hash.strip_prefix("sha256:").unwrap_or_default();
-        if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_hash(hash) {
             return Err(Fault {
                 at: item.span().start,
                 why: "a hash that is not `sha256:` and 64 hex digits".to_owned(),
@@ -161,15 +172,33 @@ fn package(table: &Table<'_, '_>) -> Result<Package, Fault> {
     }
     let source = table.get_ref().contains_key("source").then(|| text_of(table, "source")).transpose()?;
     let (name, version) = (text_of(table, "name")?, text_of(table, "version")?);
-    // These become words of a requirements file: nothing in them may begin another option or line.
-    let sound = |text: &str| !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_whitespace);
-    if !sound(&name) || !sound(&version) || !source.as_deref().is_none_or(sound) || normalized(&name) != name {
+    let package = Package { name, version, source, hashes };
+    if !is_sound(&package) {
         return Err(Fault { at, why: "a package whose name, version or source is not one".to_owned() });
     }
-    if hashes.is_empty() && source.is_none() {
-        return Err(Fault { at, why: format!("package `{name}` has no hashes") });
+    if !is_pinned(&package) {
+        return Err(Fault { at, why: format!("package `{}` has no hashes", package.name) });
     }
-    Ok(Package { name, version, source, hashes })
+    Ok(package)
+}
+
+/// `sha256:` and 64 hex digits.
+pub(super) fn is_hash(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether its texts may become words of a requirements file: nothing in them may begin another option or line.
+pub(super) fn is_sound(package: &Package) -> bool {
+    let sound = |text: &str| !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_whitespace);
+    sound(&package.name)
+        && sound(&package.version)
+        && package.source.as_deref().is_none_or(sound)
+        && normalized(&package.name) == package.name
+}
+
+/// Whether what is installed is certain: by hashes, or by a commit.
+pub(super) fn is_pinned(package: &Package) -> bool {
+    !package.hashes.is_empty() || package.source.as_deref().is_some_and(|source| source.starts_with("git+"))
 }
 
 /// A table with its place.

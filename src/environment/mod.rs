@@ -11,6 +11,7 @@ mod installer;
 mod interpreter;
 mod launcher;
 mod lock;
+mod lock_scan;
 mod lock_text;
 mod place;
 mod probe;

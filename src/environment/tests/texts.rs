@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::lock::{Lock, Package, Section, Slot};
 use super::super::resolve::{Context, compiled, reported};
 use super::super::tool::without_credentials;
-use super::super::{installed, lock_text, probe, requirements};
+use super::super::{installed, lock_scan, lock_text, probe, requirements};
 use super::{World, put};
 use crate::digest::Digest;
 use crate::project::model::Packages;
@@ -108,6 +108,25 @@ fn a_lock_has_one_form_and_comes_back_the_same() {
     assert_eq!(lock_text::write(&lock_text::read(&text).unwrap()), text);
     assert!(text.find("name = \"a\"").unwrap() < text.find("name = \"b\"").unwrap());
     assert!(text.contains("hashes = [\n    \"sha256:aaaa"), "{text}");
+}
+
+proptest::proptest! {
+    /// Whatever one byte of a lock becomes: the quick reader says what the TOML reader says, or nothing.
+    #[test]
+    fn the_quick_reader_never_disagrees(at in 0..2_000_usize, with in "\\PC|\n|\"|\\\\|=|\\[", long in 0..4_usize) {
+        let mut lock = a_lock();
+        for section in lock.sections.values_mut() {
+            section.packages.retain(|package| package.name != "at");
+        }
+        let text = lock_text::write(&lock);
+        assert_eq!(lock_scan::scan(&text).unwrap(), lock);
+        let at = at % text.len();
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get((at + long).min(text.len())..).unwrap_or_default());
+        let changed = format!("{before}{with}{after}");
+        if let Some(scanned) = lock_scan::scan(&changed) {
+            assert_eq!(Ok(scanned), lock_text::parse(&changed));
+        }
+    }
 }
 
 #[test]
