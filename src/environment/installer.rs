@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::builder::Setup;
 use super::lock::{Package, Section};
+use super::lock_text::{is_pinned, is_sound};
 use super::place::Place;
 use super::probe::Interpreter;
 use super::requirements::Asked;
@@ -120,6 +121,13 @@ impl Resolution<'_> {
             Installer::Pip(_) => resolve::reported(&text, &context),
         };
         let packages = packages.map_err(EnvironmentError::Unavailable)?;
+        // What a lock cannot say is refused here, not when the lock is read.
+        if let Some(package) = packages.iter().find(|package| !is_sound(package) || !is_pinned(package)) {
+            let Package { name, source, .. } = package;
+            let from = source.as_ref().map(|source| format!(" from `{source}`")).unwrap_or_default();
+            let why = format!("`{name}`{from} cannot be locked: there is no hash of it, or blanks are in its address");
+            return Err(EnvironmentError::Unavailable(why));
+        }
         clear(self.folder)?;
         Ok(packages)
     }

@@ -84,6 +84,7 @@ fn pip_resolves_and_installs() {
     let EnvironmentError::Tool { program, tail, .. } = &error else { panic!("{error}") };
     assert_eq!(program, "pip");
     assert!(tail.contains("No matching distribution found for six==0.0.0.1"), "{tail}");
+    archive(&world);
 }
 
 #[test]
@@ -94,6 +95,47 @@ fn uv_resolves_and_installs() {
         return;
     }
     round(&world);
+    archive(&world);
+}
+
+/// Makes a wheel of one module, without an index.
+fn wheel(world: &World, place: &str, value: &str) {
+    let base = world.ready(&managed(&[])).unwrap().0.interpreter.unwrap();
+    let path = world.setup.root.join(place);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let code = format!(
+        "import zipfile\n\
+         note = 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n'\n\
+         kind = 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n'\n\
+         with zipfile.ZipFile({:?}, 'w') as z:\n\
+         \x20   z.writestr('tiny.py', 'value = {value}\\n')\n\
+         \x20   z.writestr('tiny-1.0.dist-info/METADATA', note)\n\
+         \x20   z.writestr('tiny-1.0.dist-info/WHEEL', kind)\n\
+         \x20   z.writestr('tiny-1.0.dist-info/RECORD', 'tiny.py,,\\n')\n",
+        path.display().to_string()
+    );
+    says(&base, &code);
+}
+
+/// An archive in the workspace is locked by its place there and its bytes.
+fn archive(world: &World) {
+    wheel(world, "env/wheels/tiny-1.0-py3-none-any.whl", "1");
+    world.write("env/requirements.txt", "--no-index\n./wheels/tiny-1.0-py3-none-any.whl\n");
+    let file = crate::relpath::RelPath::new("env/requirements.txt").unwrap();
+    let it = environment(EnvironmentKind::Managed { python: None, packages: Packages::File(file) });
+    let value = || {
+        let activation = world.ready(&it).unwrap().0;
+        says(&activation.interpreter.unwrap(), "import tiny; print(tiny.value)")
+    };
+    assert_eq!(value(), "1");
+    let key = world.key(&it, true).unwrap().unwrap();
+    let text = world.lock_text().unwrap();
+    assert!(text.contains("source = \"./env/wheels/tiny-1.0-py3-none-any.whl\""), "{text}");
+    assert!(!text.contains(&*world.setup.root.to_string_lossy()), "{text}");
+    wheel(world, "env/wheels/tiny-1.0-py3-none-any.whl", "2");
+    assert_eq!(world.key(&it, true).unwrap(), None, "other bytes are not locked");
+    assert_eq!(value(), "2");
+    assert_ne!(world.key(&it, true).unwrap().unwrap(), key);
 }
 
 #[test]
@@ -164,18 +206,53 @@ fn the_same_project_elsewhere_has_the_same_key() {
 }
 
 #[test]
-fn an_interpreter_is_not_asked_twice() {
+fn a_script_that_starts_an_interpreter_is_asked_each_time() {
     let mut world = World::new(false);
     let real = world.ready(&managed(&[])).unwrap().0.interpreter.unwrap();
     let count = world.folder.path().join("count");
-    // An own interpreter at rest: the record of its answer holds until it is touched.
     let text = format!("#!/bin/sh\necho x >> {}\nexec {} \"$@\"\n", count.display(), real.display());
     let wrapper = world.script("wrapper", &text);
     let asked = || std::fs::read_to_string(&count).map_or(0, |text| text.lines().count());
     let mine = user_managed(&wrapper.display().to_string());
     world.key(&mine, false).unwrap();
     world.key(&mine, false).unwrap();
-    assert_eq!(asked(), 2, "a script says nothing about what it starts: it is asked each time");
+    assert_eq!(asked(), 2, "its own file says nothing about what it starts");
     let (activation, _) = world.ready(&mine).unwrap();
     assert_eq!(activation.interpreter, Some(real), "the job starts what the script leads to");
+}
+
+#[test]
+fn an_interpreter_at_rest_is_not_started_again() {
+    let world = World::new(false);
+    let key = world.key(&managed(&[]), false).unwrap().unwrap();
+    let records: Vec<PathBuf> =
+        world.cached().into_iter().filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
+    let version = fact(&key, "python").unwrap().split(' ').next_back().unwrap();
+    for record in &records {
+        let text = std::fs::read_to_string(record).unwrap();
+        put(record, &text.replace(&format!("\"version\":\"{version}\""), "\"version\":\"3.99.0\""));
+    }
+    let now = world.key(&managed(&[]), false).unwrap().unwrap();
+    assert_eq!(fact(&now, "python"), Some("CPython 3.99.0"), "the record is what was asked");
+    for record in &records {
+        put(record, "{");
+    }
+    assert_eq!(world.key(&managed(&[]), false).unwrap().unwrap(), key, "a damaged record is no answer");
+}
+
+#[test]
+fn a_lock_stays_held_while_an_orphan_of_the_build_lives() {
+    use super::super::place::{Place, hold};
+    use super::super::tool::Tool;
+    let world = World::new(false);
+    let place = Place::new(&world.setup.cache, &Key::of(BTreeMap::new()));
+    let held = hold(&place.folder.with_extension("lock")).unwrap();
+    let gate = world.folder.path().join("gate");
+    let orphan = format!("mkfifo {0}; exec 3<&0; cat {0} >/dev/null 2>&1 &", gate.display());
+    let tool = Tool::new(Path::new("/bin/sh"), &world.setup.variables, &world.setup.root);
+    tool.args(["-c", &orphan]).guarded(&held).unwrap().stream(&mut |_| {}).unwrap();
+    drop(held);
+    assert!(place.try_hold().unwrap().is_err(), "the builder is gone, what it started still writes");
+    drop(std::fs::File::options().write(true).open(&gate).unwrap());
+    drop(place.hold().unwrap());
 }
