@@ -1,9 +1,12 @@
 //! The live face, for a terminal: what goes on in a few lines that are redrawn, what is over in lines that stay above
 //! them. The one file that knows indicatif, which keeps the cursor, the redrawing and the clearing in order.
 
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Event, Listener, Stamped};
@@ -79,7 +82,8 @@ impl Progress {
 /// One bar whose message is the whole frame, so that a frame is one drawing.
 fn new_bar() -> ProgressBar {
     // More often than frames come: the pace is set above, and indicatif is not to drop the last frame of a burst.
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(60));
+    let bar =
+        ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), 60));
     match ProgressStyle::with_template("{msg}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -107,6 +111,58 @@ impl Listener for Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// The terminal behind stderr. A drawing is one write, and it leaves the cursor at the start of its last line: where it
+/// stood at the end of a full line, the `^C` that a terminal echoes would begin a new line, and the old one would stay.
+#[derive(Debug, Default)]
+struct Screen(Mutex<String>);
+
+impl Screen {
+    fn add(&self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+        let mut buffer = self.0.lock().map_err(|_| io::Error::other("a drawing was left half done"))?;
+        buffer.write_fmt(text).map_err(io::Error::other)
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        u16::try_from(terminal::size().0).unwrap_or(u16::MAX)
+    }
+    fn height(&self) -> u16 {
+        u16::try_from(terminal::size().1).unwrap_or(u16::MAX)
+    }
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(format_args!("\x1b[{n}A")) }
+    }
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(format_args!("\x1b[{n}B")) }
+    }
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(format_args!("\x1b[{n}C")) }
+    }
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(format_args!("\x1b[{n}D")) }
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.add(format_args!("{text}\n"))
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.add(format_args!("{text}"))
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        self.add(format_args!("\r\x1b[2K"))
+    }
+    fn flush(&self) -> io::Result<()> {
+        let mut buffer = self.0.lock().map_err(|_| io::Error::other("a drawing was left half done"))?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        buffer.push('\r');
+        let written = io::stderr().lock().write_all(buffer.as_bytes());
+        buffer.clear();
+        written
     }
 }
 
