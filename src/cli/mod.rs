@@ -64,6 +64,7 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
         Some(Command::Status { plan, exit_code }) => command::status::status(plan, *exit_code, common, here),
         Some(Command::Env(command)) => command::env::run(command, common, here),
         Some(Command::Why { plan }) => command::status::why(plan, common, here),
+        Some(Command::Runs(command)) => command::runs::run(command, common, here),
         Some(_) => Err(CliError::usage("this command is not available in this build")),
     }
 }

@@ -90,8 +90,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// All of them.
-    const ALL: [Self; 12] = [
+    /// All of them, in the order that a run can go through them.
+    pub const ALL: [Self; 12] = [
         Self::NotStarted,
         Self::Starting,
         Self::Provisioning,

@@ -5,5 +5,6 @@ pub mod env;
 pub mod graph;
 pub mod init;
 pub mod run;
+pub mod runs;
 pub mod schema;
 pub mod status;

@@ -166,6 +166,16 @@ impl SqliteHistory {
     }
 }
 
+impl Drop for SqliteHistory {
+    /// Empties the log, so that whoever looks next needs none. SQLite does that by itself only when the last connection is
+    /// closed, and not when that one reads. Others that are reading now are not waited for: the log is theirs then.
+    fn drop(&mut self) {
+        if let Some(opened) = self.state.get_mut().opened.as_ref().filter(|opened| opened.writes) {
+            open::empty_log(&opened.connection);
+        }
+    }
+}
+
 impl History for SqliteHistory {
     fn begin(&mut self, invocation: &Invocation, alive: &dyn Fn(&str) -> bool) -> Result<(), HistoryError> {
         let mut state = self.state.take();

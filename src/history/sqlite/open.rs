@@ -158,6 +158,15 @@ pub(super) fn writer(path: &Path) -> Result<Opened, Fault> {
     Ok(Opened { connection, file, frozen: None, writes: true, newer: None })
 }
 
+/// Moves what is in the log into the database, if nobody is in the way; all of it is on disk either way.
+pub(super) fn empty_log(connection: &Connection) {
+    let emptied = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    // What could not be done now, SQLite does when the log is long enough.
+    drop(emptied);
+}
+
 /// Sets how it is written and brings it up to the format. `synchronous=FULL`: a commit that returned is on disk, for one
 /// fsync a commit with WAL.
 fn prepare(connection: &mut Connection, mode: &str) -> rusqlite::Result<Found> {

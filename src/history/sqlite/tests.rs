@@ -73,6 +73,7 @@ fn a_reader_sees_what_a_writer_has_just_recorded() {
     assert_eq!(count(&SqliteHistory::open(&path, false)), 2, "by a new one, through the log");
     drop(writer);
     assert_eq!(count(&reader), 2);
+    assert!(!super::place::has_log(&path), "though the reader still had it open");
     // A writer that was killed leaves its log.
     let other = folder.path().join("killed");
     fs::create_dir(&other).unwrap();
@@ -157,7 +158,7 @@ fn damage_is_set_aside() {
 
 #[test]
 fn one_flipped_byte_crashes_nothing() {
-    for n in 0..300_u64 {
+    for n in 0..150_u64 {
         // Spread over the file, and every third into its first page.
         let at = if n % 3 == 0 { (n * 34) % 4096 } else { (n * 2_654_435_761) % SOUND.len() as u64 };
         let flip = |file: &mut fs::File| {

@@ -1,0 +1,104 @@
+//! `amlrun runs`: what is on record, shown, compared and brought back.
+//!
+//! These commands need `.amlrun` alone: they work where the Amlfile is broken or gone. All but `restore` only read.
+
+mod diff;
+mod difference;
+mod list;
+mod logs;
+mod record;
+mod restore;
+mod show;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::options::{Common, RunsCommand};
+use crate::cli::project::find_root;
+use crate::cli::surroundings::Surroundings;
+use crate::clock::{Clock, SystemClock};
+use crate::console::{self, Style};
+use crate::engine::locks::Locks;
+use crate::engine::recover::invocation_key;
+use crate::history::sqlite::SqliteHistory;
+use crate::history::{History, Run, Status};
+use crate::store::disk::DiskStore;
+
+/// Carries out `amlrun runs …`.
+///
+/// # Errors
+/// Where there is no such run, or the world says no.
+pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
+    let clock = SystemClock::new();
+    let mut desk = Desk::open(find_root(common, here)?, common, here, &clock);
+    let done = match command {
+        RunsCommand::List { job, status, limit } => list::list(&desk, job.as_deref(), status.as_deref(), *limit),
+        RunsCommand::Show { run } => show::show(&desk, run),
+        RunsCommand::Logs { run, follow } => logs::logs(&desk, run, *follow),
+        RunsCommand::Diff { a, b } => diff::diff(&desk, a, b),
+        RunsCommand::Restore { run, to: None } => restore::into_project(&desk, run, here),
+        RunsCommand::Restore { run, to: Some(folder) } => restore::into_folder(&desk, run, &here.cwd.join(folder)),
+    };
+    for note in desk.history.notes() {
+        console::err(&format!("warning: {note}"));
+    }
+    done
+}
+
+/// What all of these commands work with.
+struct Desk<'c> {
+    root: PathBuf,
+    /// `.amlrun`.
+    state: PathBuf,
+    history: SqliteHistory,
+    store: DiskStore,
+    locks: Locks,
+    clock: &'c dyn Clock,
+    json: bool,
+    style: Style,
+}
+
+impl<'c> Desk<'c> {
+    fn open(root: PathBuf, common: &Common, here: &Surroundings, clock: &'c dyn Clock) -> Self {
+        let state = root.join(".amlrun");
+        Self {
+            history: SqliteHistory::open(&state.join("history.db"), false),
+            store: DiskStore::open(&state.join("objects-v1")),
+            locks: Locks::new(&state),
+            clock,
+            json: common.json,
+            style: Style::choose(&common.color, |name| here.variable(name), here.stdout_terminal),
+            root,
+            state,
+        }
+    }
+
+    /// The run that a text names, with its status as it is now.
+    fn run(&self, text: &str) -> Result<Run, CliError> {
+        let mut run = self.history.run(text)?;
+        self.look_alive(&mut run);
+        Ok(run)
+    }
+
+    /// A run that goes on according to the record, but whose invocation is no more, does not respond. The next invocation
+    /// that runs something puts that on record.
+    fn look_alive(&self, run: &mut Run) {
+        if run.ended.is_none() && !self.locks.held_elsewhere(&invocation_key(&run.begun.invocation)) {
+            run.status = Status::NotResponding;
+        }
+    }
+
+    /// Where the logs of a run are kept.
+    fn kept(&self, run: &Run) -> PathBuf {
+        self.state.join("runs").join(&run.begun.run.0)
+    }
+
+    /// A path as messages show it: relative to the workspace where it lies in there.
+    fn shown(&self, path: &Path) -> String {
+        console::clean::clean(&path.strip_prefix(&self.root).unwrap_or(path).display().to_string()).into_owned()
+    }
+}
