@@ -30,6 +30,7 @@ pub fn tidy(work: Work<'_>, world: &World<'_>, job: &Job, staged: &Staged, sourc
             || job.inputs.iter().any(|i| i.path == InputPath::Inside(path.clone()))
             || *path == job.source_directory.join("outputs")
             || *path == job.source_directory.join("logs")
+            || (sources && *path == job.source_directory)
     };
     // Where sources were laid out, only the folders of outputs are looked into: what the script changed among its own
     // sources was a copy, and goes with the run directory.
