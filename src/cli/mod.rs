@@ -65,7 +65,10 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
         Some(Command::Env(command)) => command::env::run(command, common, here),
         Some(Command::Why { plan }) => command::status::why(plan, common, here),
         Some(Command::Runs(command)) => command::runs::run(command, common, here),
-        Some(_) => Err(CliError::usage("this command is not available in this build")),
+        Some(Command::Init { print }) => command::init::run(*print, common, here),
+        Some(Command::Graph { plan, format }) => command::graph::run(plan, format, common, here),
+        Some(Command::Completions { shell }) => command::completions::run(*shell),
+        Some(Command::Schema) => command::schema::run(),
     }
 }
 
