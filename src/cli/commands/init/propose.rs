@@ -135,7 +135,7 @@ fn experiment<'a>(script: &'a Script, found: &Findings, earlier: &[Experiment<'_
                 one.inputs.push((flag.name.clone(), in_workspace(path)));
                 one.arguments.push((flag.text.clone(), format!("${{inputs.{}}}", flag.name)));
             }
-            Takes::Default(Literal::Text(path)) if is_output(&flag.name, path) => {
+            Takes::Default(Literal::Text(path)) if is_output(&flag.name, path, script.role) => {
                 let path = in_workspace(path);
                 if !stays_inside(&path) || !apart(&path, &one.inputs) || !apart(&path, &one.outputs) || !free(&path) {
                     one.further.push(&flag.text);
@@ -219,6 +219,9 @@ fn write_experiment(text: &mut String, one: &Experiment<'_>, script: &Script, fo
         let _ = writeln!(text, "# it also understands {}", comment(&one.further.join(", ")));
     }
     table(text, "params", &one.params);
+    for (name, value) in one.params.iter().filter(|(_, value)| value.starts_with('"') && value.contains('/')) {
+        let _ = writeln!(text, "# {name} looks like a path, {}: one of `inputs` or `outputs`?", comment(value));
+    }
     table(text, "inputs", &one.inputs.iter().map(|(name, path)| (name.clone(), quote(path))).collect::<Vec<_>>());
     if one.inputs.is_empty() {
         let example = found.data.first().map_or("data/raw.csv", String::as_str);
@@ -250,16 +253,18 @@ fn table(text: &mut String, key: &str, pairs: &[(String, String)]) {
 }
 
 /// Whether an option's name and default say that the script writes there.
-fn is_output(name: &str, path: &str) -> bool {
+fn is_output(name: &str, path: &str, role: Option<Role>) -> bool {
     let has_ending = path.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && !end.is_empty());
     let perhaps = ["model_path", "model_file", "model_dir", "checkpoint", "metrics"];
-    let named = writes(name) || perhaps.iter().any(|word| name.starts_with(word)) || (name == "model" && has_ending);
+    let perhaps = perhaps.iter().any(|word| name.starts_with(word)) || (name == "model" && has_ending);
+    // Who evaluates reads the model and its metrics.
+    let named = writes(name) || (perhaps && role != Some(Role::Evaluate));
     named && (path.contains('/') || has_ending)
 }
 
 /// Whether an option's name alone says so.
 fn writes(name: &str) -> bool {
-    ["out", "save", "export", "result"].iter().any(|word| name.starts_with(word))
+    ["out", "save", "export", "result", "report", "plot", "figure"].iter().any(|word| name.starts_with(word))
 }
 
 /// Whether a path neither lies in one of these nor holds one of them.
