@@ -51,7 +51,7 @@ pub(super) struct Managed {
 #[derive(Debug, Clone)]
 pub struct Look {
     /// `managed`, `user-managed`, `docker`, …
-    pub kind: String,
+    pub kind: &'static str,
     /// `CPython 3.11.7`; none for a bare command.
     pub python: Option<String>,
     /// Its interpreter, where there is one already.
@@ -139,16 +139,10 @@ impl Builder {
     /// # Errors
     /// As [`Environments::key`].
     pub fn look(&self, environment: &Environment) -> Result<Look, EnvironmentError> {
-        let kind = match &environment.kind {
-            EnvironmentKind::UserManaged { .. } => "user-managed",
-            EnvironmentKind::Managed { .. } => "managed",
-            EnvironmentKind::Conda(_) => "conda",
-            EnvironmentKind::Docker(_) => "docker",
-        };
+        let kind = kind_of(environment);
         let (key, section, place) = (None, None, None);
         let (python, interpreter) = (None, None);
-        let mut look =
-            Look { kind: kind.to_owned(), python, interpreter, key, section, place, built: false, size: None };
+        let mut look = Look { kind, python, interpreter, key, section, place, built: false, size: None };
         match &environment.kind {
             EnvironmentKind::UserManaged { interpreter: None } => {
                 look.key = Some(Key::of(BTreeMap::new()));
@@ -276,6 +270,17 @@ impl Builder {
             return Ok(());
         }
         write_whole(&path, text.as_bytes()).map_err(|source| EnvironmentError::Io { doing: "write", path, source })
+    }
+}
+
+/// `managed`, `user-managed`, `conda` or `docker`.
+#[must_use]
+pub fn kind_of(environment: &Environment) -> &'static str {
+    match &environment.kind {
+        EnvironmentKind::UserManaged { .. } => "user-managed",
+        EnvironmentKind::Managed { .. } => "managed",
+        EnvironmentKind::Conda(_) => "conda",
+        EnvironmentKind::Docker(_) => "docker",
     }
 }
 

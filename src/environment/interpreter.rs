@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::EnvironmentError;
 use super::builder::Setup;
 use super::probe::{self, Interpreter};
 use super::tool::{Tool, for_installers};
+use super::{EnvironmentError, launcher};
 
 /// Every executable file of this name on PATH, in its order.
 pub(super) fn on_path<'s>(setup: &'s Setup, name: &'s str) -> impl Iterator<Item = PathBuf> + 's {
@@ -69,7 +69,12 @@ pub(super) fn for_version(
     }
     let mut tried = Vec::new();
     for name in &names {
-        for found in on_path(setup, name) {
+        let versions = |shim: &PathBuf| if name.contains('.') { launcher::others(shim) } else { Vec::new() };
+        let places = on_path(setup, name).flat_map(|found| {
+            let others = versions(&found);
+            std::iter::once(found).chain(others)
+        });
+        for found in places {
             match probe::ask(setup, &found, frozen) {
                 Some(it) if matches(&it.probe.version, version) => return Ok(it),
                 Some(it) => tried.push(format!("`{}` is {}", found.display(), it.probe.version)),

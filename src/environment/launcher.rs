@@ -4,7 +4,7 @@
 //! reads is the same. What it reads: <https://github.com/pyenv/pyenv#understanding-python-version-selection>.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::stamp::Stamp;
 use crate::digest::Digester;
@@ -28,9 +28,37 @@ pub(super) fn reads(found: &Path, cwd: &Path, variables: &BTreeMap<String, Strin
     Some(digester.finish().to_string())
 }
 
+/// The interpreters that a pyenv shim could start if another version were chosen, the newest first: what a version that
+/// an Amlfile names is looked for in, where the chosen one is another.
+pub(super) fn others(found: &Path) -> Vec<PathBuf> {
+    let home = found.parent().filter(|folder| folder.ends_with("shims")).and_then(Path::parent);
+    let (Some(home), Some(name)) = (home, found.file_name()) else { return Vec::new() };
+    let entries = std::fs::read_dir(home.join("versions")).into_iter().flatten().flatten();
+    let number = |name: &str| name.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>();
+    let numbered = |entry: std::fs::DirEntry| Some((number(entry.file_name().to_str()?)?, entry.path()));
+    let mut versions: Vec<(Vec<u32>, PathBuf)> = entries.filter_map(numbered).collect();
+    versions.sort_unstable();
+    let files = versions.into_iter().rev().map(|(_, folder)| folder.join("bin").join(name));
+    files.filter(|file| file.is_file()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_of_the_other_versions_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for version in ["3.9.2", "3.9.18", "3.11.7", "system"] {
+            std::fs::create_dir_all(at("versions").join(version).join("bin")).unwrap();
+            let name = if version.starts_with("3.9") { "python3.9" } else { "python3.11" };
+            std::fs::File::create(at("versions").join(version).join("bin").join(name)).unwrap();
+        }
+        let found = others(&at("shims/python3.9"));
+        assert_eq!(found, [at("versions/3.9.18/bin/python3.9"), at("versions/3.9.2/bin/python3.9")]);
+        assert_eq!(others(&at("bin/python3.9")), Vec::<PathBuf>::new());
+    }
 
     #[test]
     fn a_shim_rests_on_what_pyenv_reads() {

@@ -25,7 +25,7 @@ mod tool;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use builder::{Builder, Look, Setup};
+pub use builder::{Builder, Look, Setup, kind_of};
 pub use lock::{Package, Section};
 
 use crate::project::model::Environment;

@@ -16,12 +16,13 @@ use super::{EnvironmentError, Step};
 const TAIL: usize = 15;
 
 /// Variables that change what pip, uv or Python install where, or that leak another Python's packages into this one.
-const HARMFUL: [&str; 20] = [
+const HARMFUL: [&str; 22] = [
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
     "PYTHONNOUSERSITE",
     "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPYCACHEPREFIX",
     "__PYVENV_LAUNCHER__",
     "VIRTUAL_ENV",
     "PIP_TARGET",
@@ -29,6 +30,7 @@ const HARMFUL: [&str; 20] = [
     "PIP_ROOT",
     "PIP_USER",
     "PIP_PYTHON",
+    "PIP_NO_COMPILE",
     "PIP_NO_DEPS",
     "PIP_DRY_RUN",
     "PIP_REPORT",

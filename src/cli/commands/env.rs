@@ -15,7 +15,7 @@ use crate::console::style::Paint;
 use crate::console::table::{Cell, Table};
 use crate::console::terminal::out_width;
 use crate::console::{self, Style, words};
-use crate::environment::{Builder, EnvironmentError, Environments, Look, Setup, Step};
+use crate::environment::{Builder, EnvironmentError, Environments, Look, Setup, Step, kind_of};
 use crate::project::model::{Environment, EnvironmentKind};
 use crate::staleness::Key;
 
@@ -65,7 +65,7 @@ fn chosen<'l>(loaded: &'l Loaded, names: &[String]) -> Result<Vec<&'l Environmen
 #[derive(Debug, Serialize)]
 struct Told<'t> {
     name: &'t str,
-    kind: String,
+    kind: &'t str,
     #[serde(skip_serializing_if = "Option::is_none")]
     python: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ fn told<'t>(environment: &'t Environment, look: &'t Look, whole: bool) -> Told<'
     };
     Told {
         name: &environment.name,
-        kind: look.kind.clone(),
+        kind: look.kind,
         python: look.python.clone(),
         interpreter: look.interpreter.as_ref().map(|path| path.display().to_string()),
         locked: locked(environment, look),
@@ -166,20 +166,21 @@ fn list(loaded: &Loaded, builder: &Builder, common: &Common, style: Style) -> Re
                 let count = packages(look).map_or_else(|| "-".to_owned(), |n| n.to_string());
                 let built = locked(environment, look).map(|_| look.built);
                 let python = look.python.clone().unwrap_or_else(|| "-".to_owned());
-                let cells = [
-                    name,
-                    look.kind.clone().into(),
-                    python.into(),
-                    count.into(),
-                    yes(locked(environment, look)),
-                    yes(built),
-                ];
+                let cells =
+                    [name, look.kind.into(), python.into(), count.into(), yes(locked(environment, look)), yes(built)];
                 table.row(cells);
             }
-            Err(problem) => table.row([name, Cell::painted(problem, Paint::Bad)]),
+            Err(_) => {
+                table.row([name, kind_of(environment).into(), Cell::painted("not found", Paint::Bad)]);
+            }
         }
     }
     console::out(&table.render(style, out_width()));
+    for (environment, look) in &looks {
+        if let Err(problem) = look {
+            console::err(&format!("warning: environment {}: {problem}", words::name(&environment.name)));
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -191,7 +192,7 @@ fn show(loaded: &Loaded, builder: &Builder, name: &str, common: &Common, style: 
         console::out(&document(&told(environment, &look, true)));
         return Ok(Exit::Done);
     }
-    let mut rows = vec![("name", environment.name.clone()), ("kind", look.kind.clone())];
+    let mut rows = vec![("name", environment.name.clone()), ("kind", look.kind.to_owned())];
     rows.push(match &look.key {
         Some(key) => ("key", key.digest.to_string()),
         None if locked(environment, &look).is_some() => {
