@@ -184,11 +184,7 @@ fn write_experiment(text: &mut String, one: &Experiment<'_>, script: &Script, fo
             );
         }
         None if one.source_directory.is_none() => {
-            let _ = writeln!(
-                text,
-                "# sources = [{}]       # narrows what a change of makes it run again",
-                quote(&one.script)
-            );
+            let _ = writeln!(text, "# sources = [{}]       # only a change of these runs it again", quote(&one.script));
         }
         None => {}
     }

@@ -68,7 +68,7 @@ packages = [\"joblib\", \"scikit-learn\"]
 
 [experiments.train]
 script = \"train.py\"
-# sources = [\"train.py\"]       # narrows what a change of makes it run again
+# sources = [\"train.py\"]       # only a change of these runs it again
 environment = \"main\"
 arguments = [
     \"--alpha\", \"${alpha}\",
