@@ -89,37 +89,45 @@ pub(super) fn diff(desk: &Desk<'_>, a: &str, b: &str) -> Result<Exit, CliError> 
     Ok(Exit::Done)
 }
 
-pub(super) fn compare(desk: &Desk<'_>, a: &Run, b: &Run) -> Result<Difference, CliError> {
-    let (x, y) = (&a.begun.fingerprint, &b.begun.fingerprint);
+pub(super) fn compare(desk: &Desk<'_>, one: &Run, other: &Run) -> Result<Difference, CliError> {
+    let (was, is) = (&one.begun.fingerprint, &other.begun.fingerprint);
     let command = |run: &Run| shown_command(&run.begun.fingerprint.command);
     let params = |run: &Run| run.begun.params.iter().map(|(n, v)| (n.clone(), record::plain(v))).collect();
-    let mut settings = change("framework", &x.framework, &y.framework);
-    settings.extend(changes(&x.distributed, &y.distributed));
-    for (name, was, is) in
-        [("target", &a.begun.target, &b.begun.target), ("environment", &a.begun.environment, &b.begun.environment)]
-    {
+    let mut settings = change("framework", &was.framework, &is.framework);
+    settings.extend(changes(&was.distributed, &is.distributed));
+    for (name, was, is) in [
+        ("target", &one.begun.target, &other.begun.target),
+        ("environment", &one.begun.environment, &other.begun.environment),
+    ] {
         settings.extend(change(name, was, is));
     }
     let mut difference = Difference {
-        a: side(a),
-        b: side(b),
+        a: side(one),
+        b: side(other),
         alike: false,
-        code: code(desk, a, b)?,
-        params: changes(&params(a), &params(b)),
-        command: change("command", &command(a), &command(b)).pop(),
-        variables: changes(&x.variables, &y.variables),
+        code: code(desk, one, other)?,
+        params: changes(&params(one), &params(other)),
+        command: change("command", &command(one), &command(other)).pop(),
+        variables: changes(&was.variables, &is.variables),
         settings,
-        environment: environment(desk, x.environment, y.environment)?,
-        inputs: inputs(&desk.store, a, b)?,
-        outputs: outputs(&desk.store, a, b)?,
-        metrics: metrics(a, b),
+        environment: environment(desk, was.environment, is.environment)?,
+        inputs: inputs(&desk.store, one, other)?,
+        outputs: outputs(&desk.store, one, other)?,
+        metrics: metrics(one, other),
     };
-    let d = &difference;
-    difference.alike = d.code.as_ref().is_some_and(Vec::is_empty)
-        && d.command.is_none()
-        && d.metrics.is_empty()
-        && [&d.params, &d.variables, &d.settings, &d.environment, &d.inputs, &d.outputs].iter().all(|c| c.is_empty());
+    difference.alike = difference.is_empty();
     Ok(difference)
+}
+
+impl Difference {
+    /// Whether nothing differs. Where the sources are not known, nobody can say so.
+    fn is_empty(&self) -> bool {
+        let lists = [&self.params, &self.variables, &self.settings, &self.environment, &self.inputs, &self.outputs];
+        self.code.as_ref().is_some_and(Vec::is_empty)
+            && self.command.is_none()
+            && self.metrics.is_empty()
+            && lists.iter().all(|list| list.is_empty())
+    }
 }
 
 fn side(run: &Run) -> Side {

@@ -20,7 +20,9 @@ pub(super) fn text(difference: &Difference, style: Style) -> String {
         None => section(&mut text, "code: the sources of one of them are no longer in the store", style),
         Some(files) if !files.is_empty() => {
             section(&mut text, &format!("code: {}", words::count(files.len(), "file")), style);
-            files.iter().for_each(|file| patch(&mut text, &file.diff, style));
+            for file in files {
+                patch(&mut text, &file.diff, style);
+            }
         }
         Some(_) => {}
     }
@@ -43,7 +45,11 @@ pub(super) fn text(difference: &Difference, style: Style) -> String {
 fn head(text: &mut String, mark: &str, side: &Side, style: Style) {
     let short = RunId(side.run.clone()).short().to_owned();
     style.push(text, Paint::Bold, mark);
-    text.push_str(&format!("  {short}  {}  {}  {}\n", clean(&side.job), side.started, side.status));
+    for part in [&short, clean(&side.job).as_ref(), &side.started, &side.status] {
+        text.push_str("  ");
+        text.push_str(part);
+    }
+    text.push('\n');
 }
 
 fn section(text: &mut String, head: &str, style: Style) {
@@ -83,7 +89,9 @@ fn pairs(text: &mut String, head: &str, pairs: &[(&str, String)], style: Style) 
     let widest = named.iter().map(|(name, _)| width(name)).max().unwrap_or_default();
     for (name, value) in named {
         let padding = " ".repeat(widest - width(&name));
-        text.push_str(&format!("  {name}{padding}  {value}\n"));
+        for part in ["  ", &name, &padding, "  ", value, "\n"] {
+            text.push_str(part);
+        }
     }
 }
 

@@ -108,9 +108,9 @@ impl Printer {
         self.read.insert(name.to_owned(), from + length as u64);
         self.wrote = true;
         if self.json {
-            self.lines(name, &piece)
+            self.lines(name, &piece);
         } else {
-            self.piece(name, &piece)
+            self.piece(name, &piece);
         }
         Ok(true)
     }
