@@ -60,14 +60,18 @@ pub fn drive(
     let (committer, to_commit) = commit::post();
     let bench = Bench { work, world, cancel: interrupt };
     let mut writer = records.writer;
+    let mut notes = Vec::new();
+    let noted = &mut notes;
     let (mut summary, result) = std::thread::scope(|scope| {
         let commit_mail = mailbox.clone();
         let mut commit = Some(move || {
             let alive = |id: &str| recover::alive(world, id);
             let invocation = Invocation { properties: (records.properties)(), ..invocation.clone() };
-            writer.begin(&invocation, &alive).map_err(|error| error.to_string()).and_then(|()| {
+            let done = writer.begin(&invocation, &alive).map_err(|error| error.to_string()).and_then(|()| {
                 commit::work(&to_commit, &mut *writer, world.store, world.locks, &|| Post::commit_failed(&commit_mail))
-            })
+            });
+            *noted = writer.notes();
+            done
         });
         let mut recorder = None;
         let worker_mail = mailbox.clone();
@@ -95,7 +99,7 @@ pub fn drive(
     if let Err(error) = world.ground.save() {
         teller.warn(None, error.to_string());
     }
-    for note in world.ground.notes() {
+    for note in world.ground.notes().into_iter().chain(records.reader.notes()).chain(notes) {
         teller.warn(None, note);
     }
     result?;

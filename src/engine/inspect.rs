@@ -80,6 +80,9 @@ pub fn inspect(
         };
         judged.push(Judged { job: id, verdict, fingerprint: fingerprint.ok() });
     }
+    for note in history.notes() {
+        teller.warn(None, note);
+    }
     Ok(judged)
 }
 

@@ -278,7 +278,7 @@ pub trait History: Send {
     fn run(&self, prefix: &str) -> Result<Run, HistoryError>;
 
     /// What the user should know, since this was last asked: a damaged history that was set aside, and where.
-    fn notes(&mut self) -> Vec<String> {
+    fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 }

@@ -42,7 +42,8 @@ pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> 
         force: options.force,
         program: Some("/proc/self/exe".into()),
     };
-    let reader = parts.history(false);
+    // It writes nothing, but may set a damaged history aside.
+    let reader = parts.history(true);
     let properties = || vcs::properties(&loaded.root, &here.variables);
     let records = Records { reader: &reader, writer: Box::new(parts.history(true)), properties: &properties };
     let invocation = assemble::invocation(here, &loaded, &clock);

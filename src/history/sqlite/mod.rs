@@ -255,7 +255,7 @@ impl History for SqliteHistory {
         }
     }
 
-    fn notes(&mut self) -> Vec<String> {
+    fn notes(&self) -> Vec<String> {
         std::mem::take(&mut self.state.borrow_mut().notes)
     }
 }

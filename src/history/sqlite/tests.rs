@@ -105,7 +105,7 @@ fn damaged(what: &str, damage: &dyn Fn(&mut fs::File), expect_aside: Option<bool
     damage(&mut fs::OpenOptions::new().read(true).write(true).open(&path).unwrap());
     let bytes = fs::read(&path).unwrap();
 
-    let mut reader = SqliteHistory::open(&path, false);
+    let reader = SqliteHistory::open(&path, false);
     let wanted: Vec<_> = (0..250).map(|n| (JobName(format!("job{n}")), fingerprint("1").digest())).collect();
     reader.past(&wanted).unwrap();
     reader.runs(&Query::default()).unwrap();

@@ -34,7 +34,7 @@ use crate::store::disk::DiskStore;
 /// Where there is no such run, or the world says no.
 pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
     let clock = SystemClock::new();
-    let mut desk = Desk::open(find_root(common, here)?, common, here, &clock);
+    let desk = Desk::open(find_root(common, here)?, common, here, &clock);
     let done = match command {
         RunsCommand::List { job, status, limit } => list::list(&desk, job.as_deref(), status.as_deref(), *limit),
         RunsCommand::Show { run } => show::show(&desk, run),
