@@ -160,7 +160,7 @@ pub fn machine(options: &RunOptions, here: &Surroundings) -> Capacity {
     Capacity {
         cpus: options.jobs.unwrap_or(processors).max(1),
         gpus: named.unwrap_or_else(devices),
-        memory: u64::from(about.totalram).saturating_mul(u64::from(about.mem_unit)),
+        memory: about.totalram.saturating_mul(u64::from(about.mem_unit)),
     }
 }
 

@@ -36,9 +36,9 @@ pub fn main() -> ExitCode {
             let text = error.render();
             let text = if here.terminal { text.ansi().to_string() } else { text.to_string() };
             if error.use_stderr() {
-                console::err(&text)
+                console::err(&text);
             } else {
-                console::out(&text)
+                console::out(&text);
             }
             return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() });
         }

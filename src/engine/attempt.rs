@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::collect::{Collected, collect, keep_outputs_folder};
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
-use super::{Work, World, byproducts, publish, variables};
+use super::{Work, World, byproducts, in_place, publish, variables};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
 use crate::event::Stream;
@@ -109,6 +109,7 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> D
         Err(why) => return broken(why),
     };
     let mut begun = task.begun.clone();
+    begun.started = bench.world.clock.now();
     loop {
         let folder = bench.world.state.join("work").join(&begun.invocation).join(&begun.run.0);
         let done = once(bench, task, job, &begun, &activation, &folder, tell);
@@ -192,7 +193,7 @@ fn once(
     keep_logs(&launch.live_logs, &record, job);
     let contents = finish(bench, task, job, &staged, &mut ended);
     if job.isolation == Isolation::InPlace {
-        settle_in_place(world, job, folder, ended.outcome == Outcome::Succeeded, &mut ended);
+        in_place::settle(world, job, folder, ended.outcome == Outcome::Succeeded, &mut ended);
     }
     ended.ended = world.clock.now();
     ended.status = status(&ended.outcome);
@@ -297,26 +298,6 @@ fn publish_all(
     }
     let _ = publish::remove(&scratch);
     Ok(())
-}
-
-/// An in-place run: what lay at the outputs before goes when it succeeded, and comes back when it did not.
-fn settle_in_place(world: &World<'_>, job: &Job, folder: &Path, succeeded: bool, ended: &mut Ended) {
-    for output in &job.outputs {
-        let at = world.root.join(output.path.as_path());
-        let by = folder.join("previous").join(output.path.as_path());
-        if succeeded || fs::symlink_metadata(&by).is_err() {
-            if !succeeded {
-                let _ = publish::remove(&at);
-            }
-            continue;
-        }
-        if let Err(error) = publish::remove(&at)
-            .map_err(|e| e.to_string())
-            .and_then(|()| fs::rename(&by, &at).map_err(|e| e.to_string()))
-        {
-            ended.notes.push(format!("could not bring back `{}`: {error}", output.path));
-        }
-    }
 }
 
 /// `logs/` goes with the record of the run.

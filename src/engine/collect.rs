@@ -59,6 +59,9 @@ pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collecte
 }
 
 /// `outputs/` in the working directory is kept whether declared or not, as in the original.
+///
+/// # Errors
+/// Where the store cannot take it.
 pub fn keep_outputs_folder(
     world: &World<'_>,
     job: &Job,
@@ -97,7 +100,7 @@ fn flatten(name: &str, value: &serde_json::Value, metrics: &mut BTreeMap<String,
     match value {
         serde_json::Value::Number(number) => drop(number.as_f64().map(|n| metrics.insert(name.to_owned(), n))),
         serde_json::Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| flatten(&below(key), value, metrics))
+            fields.iter().for_each(|(key, value)| flatten(&below(key), value, metrics));
         }
         serde_json::Value::Array(items) if items.len() <= 100 => {
             items.iter().enumerate().for_each(|(at, value)| flatten(&below(&at.to_string()), value, metrics));

@@ -73,23 +73,23 @@ pub fn drive(
             *noted = writer.notes();
             done
         });
-        let mut recorder = None;
+        let mut committing = None;
         let worker_mail = mailbox.clone();
         let taken = &taken;
         let mut start_worker = || {
             drop(scope.spawn({
                 let mail = worker_mail.clone();
                 move || serve(bench, taken, &mail)
-            }))
+            }));
         };
-        let mut start_committer = || recorder = commit.take().map(|commit| scope.spawn(commit));
+        let mut start_committer = || committing = commit.take().map(|commit| scope.spawn(commit));
         let post = Post { orders, mailbox, post, committer };
         let mut engine = Engine::new(judge, schedule, options, invocation, &mut teller, post);
         let result = engine.run(interrupt, &mut start_worker, &mut start_committer);
         let summary = engine.finish();
         drop(engine);
         let recorded =
-            recorder.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err("the committer died".to_owned())));
+            committing.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err("the committer died".to_owned())));
         let failed = |why| EngineError::State { doing: "write", path: world.state.join("history.db"), why };
         (summary, result.and(recorded.map_err(failed)))
     });

@@ -122,10 +122,7 @@ pub fn measure(work: Work<'_>, world: &World<'_>, teller: &mut Teller<'_, '_>) -
 }
 
 /// Does something slow on another thread and tells, meanwhile, how far it is.
-fn watched<T: Send, F: FnOnce() -> T + Send>(counter: &Counter, teller: &mut Teller<'_, '_>, slow: F) -> T
-where
-    T: Send,
-{
+fn watched<T: Send>(counter: &Counter, teller: &mut Teller<'_, '_>, slow: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let (done, told) = mpsc::channel();
         let worker = scope.spawn(move || {

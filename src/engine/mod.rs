@@ -8,6 +8,8 @@ pub mod byproducts;
 pub mod collect;
 pub mod commit;
 pub mod drive;
+pub mod hearing;
+pub mod in_place;
 pub mod inspect;
 pub mod interrupt;
 pub mod judging;

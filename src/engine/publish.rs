@@ -70,7 +70,10 @@ fn known(world: &World<'_>, path: &RelPath, content: &Content) -> bool {
 }
 
 /// A place for a hand-edited output: `.amlrun/aside/<run>/<path>`, with a number where that is taken.
-fn aside_place(world: &World<'_>, path: &RelPath, run: &str) -> Result<PathBuf, PublishError> {
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn aside_place(world: &World<'_>, path: &RelPath, run: &str) -> Result<PathBuf, PublishError> {
     let short = run.get(..8).unwrap_or(run);
     for number in 0.. {
         let folder = if number == 0 { short.to_owned() } else { format!("{short}-{number}") };

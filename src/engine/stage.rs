@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::World;
 use super::measuring::{Counter, ground_path, no_sources};
+use super::{World, in_place};
 use crate::content::Kind;
 use crate::plan::job::Job;
 use crate::project::model::{InputPath, Isolation};
@@ -45,7 +45,7 @@ pub enum StageError {
 }
 
 impl StageError {
-    fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
+    pub(super) fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
         Self::Failed(format!("could not {doing} {}: {error}", path.display()))
     }
 }
@@ -62,7 +62,7 @@ pub fn stage(
     folder: &Path,
 ) -> Result<Staged, StageError> {
     if job.isolation == Isolation::InPlace {
-        return in_place(world, job, inputs, folder);
+        return in_place::stage(world, job, inputs, folder);
     }
     let make = |path: &Path| fs::create_dir_all(path).map_err(|e| StageError::io("make", path, &e));
     make(folder)?;
@@ -108,32 +108,6 @@ pub fn stage(
         make(&staged.cwd.join("logs"))?;
     }
     Ok(staged)
-}
-
-/// The project itself is the run directory; what lies at the outputs is put by until the run has succeeded.
-fn in_place(
-    world: &World<'_>,
-    job: &Job,
-    inputs: &[(InputPath, Measured)],
-    folder: &Path,
-) -> Result<Staged, StageError> {
-    for output in &job.outputs {
-        let at = world.root.join(output.path.as_path());
-        let by = folder.join("previous").join(output.path.as_path());
-        for parent in [at.parent(), by.parent()].into_iter().flatten() {
-            fs::create_dir_all(parent).map_err(|e| StageError::io("make", parent, &e))?;
-        }
-        match fs::rename(&at, &by) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StageError::io("put by", &at, &error)),
-            _ => {}
-        }
-    }
-    Ok(Staged {
-        folder: world.root.to_owned(),
-        cwd: world.root.join(job.source_directory.as_path()),
-        linked: inputs.to_vec(),
-        mounts: Vec::new(),
-    })
 }
 
 impl Staged {
@@ -242,11 +216,10 @@ fn reflink(from: &Path, to: &Path) -> bool {
         rustix::fs::ioctl_ficlone(&target, &source)?;
         target.set_permissions(source.metadata()?.permissions())
     };
-    match clone() {
-        Ok(()) => true,
-        Err(_) => {
-            let _ = fs::remove_file(to);
-            false
-        }
+    if let Ok(()) = clone() {
+        true
+    } else {
+        let _ = fs::remove_file(to);
+        false
     }
 }

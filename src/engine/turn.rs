@@ -4,26 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use super::attempt::{Done, Note, Task};
+use super::attempt::Task;
 use super::commit;
-use super::drive::tell_step;
 use super::interrupt::Interrupt;
 use super::judging::{Judge, shown};
 use super::telling::Teller;
-use super::workers::{Brought, Mail, Order, Restore};
+use super::workers::{Mail, Order, Restore};
 use super::{EngineError, Options, recover};
-use crate::content::{Content, Kind};
 use crate::digest::Digest;
 use crate::event::{Event, Summary};
-use crate::history::{Begun, Ended, Entry, Invocation};
+use crate::history::{Begun, Invocation};
 use crate::ids::{JobId, RunId};
-use crate::launch::Outcome;
 use crate::project::model::InputPath;
-use crate::relpath::RelPath;
 use crate::schedule::{Schedule, State};
 use crate::staleness::{Fingerprint, Reason, Repair, Verdict};
 use crate::target::watchdog::Watchdog;
-use crate::tree::Measured;
 
 /// How often the listeners are told that time goes by.
 const TICK: Duration = Duration::from_millis(100);
@@ -48,35 +43,35 @@ impl Post {
 }
 
 /// A job between its verdict and its end.
-struct Pending {
-    fingerprint: Fingerprint,
-    digest: Digest,
-    reasons: Vec<Reason>,
+pub(super) struct Pending {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) digest: Digest,
+    pub(super) reasons: Vec<Reason>,
 }
 
 /// The engine at work.
 pub struct Engine<'e, 't, 'l> {
-    judge: Judge<'e>,
-    schedule: Schedule,
-    options: &'e Options,
-    invocation: &'e Invocation,
-    teller: &'e mut Teller<'t, 'l>,
-    post: Post,
-    watchdog: Option<Watchdog>,
-    begun: bool,
-    workers: usize,
-    busy: usize,
-    pending: BTreeMap<JobId, Pending>,
-    runs: BTreeMap<JobId, RunId>,
-    started: BTreeMap<JobId, Duration>,
-    running: BTreeSet<Digest>,
-    blocked: BTreeSet<JobId>,
-    dirty: BTreeSet<JobId>,
-    lost: BTreeSet<JobId>,
-    moves: BTreeMap<JobId, u32>,
-    building: BTreeMap<String, String>,
-    commit_failed: bool,
-    summary: Summary,
+    pub(super) judge: Judge<'e>,
+    pub(super) schedule: Schedule,
+    pub(super) options: &'e Options,
+    pub(super) invocation: &'e Invocation,
+    pub(super) teller: &'e mut Teller<'t, 'l>,
+    pub(super) post: Post,
+    pub(super) watchdog: Option<Watchdog>,
+    pub(super) begun: bool,
+    pub(super) workers: usize,
+    pub(super) busy: usize,
+    pub(super) pending: BTreeMap<JobId, Pending>,
+    pub(super) runs: BTreeMap<JobId, RunId>,
+    pub(super) started: BTreeMap<JobId, Duration>,
+    pub(super) running: BTreeSet<Digest>,
+    pub(super) blocked: BTreeSet<JobId>,
+    pub(super) dirty: BTreeSet<JobId>,
+    pub(super) lost: BTreeSet<JobId>,
+    pub(super) moves: BTreeMap<JobId, u32>,
+    pub(super) building: BTreeMap<String, String>,
+    pub(super) commit_failed: bool,
+    pub(super) summary: Summary,
 }
 
 /// What the loop starts when it needs it first.
@@ -358,207 +353,6 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             environment,
             gpus,
         }
-    }
-
-    fn hear(&mut self, mail: Mail) -> Result<(), EngineError> {
-        match mail {
-            Mail::Note(job, note) => self.note(job, note),
-            Mail::Done(job, done) => {
-                self.busy -= 1;
-                self.done(job, done)?;
-            }
-            Mail::Restored(restore, brought) => {
-                self.busy -= 1;
-                self.restored(&restore, brought)?;
-            }
-            Mail::Unblocked(job) => self.unblock(job),
-            Mail::CommitFailed => self.commit_failed = true,
-        }
-        Ok(())
-    }
-
-    fn unblock(&mut self, job: JobId) {
-        if self.blocked.remove(&job) {
-            self.judge.forget(job);
-            self.schedule.judge_again(job);
-        }
-    }
-
-    fn note(&mut self, job: JobId, note: Note) {
-        match note {
-            Note::Line(stream, line) => self.teller.tell(Event::JobOutput { job, stream, line }),
-            Note::Environment(name, step) => {
-                if matches!(step, crate::environment::Step::Started) {
-                    self.building.insert(name.clone(), String::new());
-                }
-                tell_step(self.teller, &name, step);
-            }
-            Note::Begun(begun) => {
-                if let Some(at) = self.judge.surroundings.of[job.0] {
-                    let environment = self.judge.surroundings.environments[at].name.clone();
-                    if self.building.remove(&environment).is_some() {
-                        let key = self.judge.surroundings.keys[at].as_ref().map(|key| key.digest.to_string());
-                        let key = key.unwrap_or_default();
-                        self.teller.tell(Event::EnvironmentReady { environment, key, built: true });
-                    }
-                }
-                let key = self.judge.surroundings.of[job.0].and_then(|at| self.judge.surroundings.keys[at].clone());
-                self.teller.tell(Event::JobStarted { job, run: begun.run.clone(), attempt: begun.attempt });
-                self.started.insert(job, self.judge.world.clock.elapsed());
-                let _ = self.post.committer.send(commit::Order { entry: Entry::Begun(begun), key, release: None });
-            }
-            Note::Again { ended, attempt, delay } => {
-                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                self.teller.tell(Event::JobRetried { job, outcome: ended.outcome.clone(), attempt, delay_ms });
-                self.commit(Entry::Ended(ended), None);
-            }
-        }
-    }
-
-    fn commit(&self, entry: Entry, release: Option<Digest>) {
-        let _ = self.post.committer.send(commit::Order { entry, key: None, release });
-    }
-
-    fn done(&mut self, job: JobId, done: Done) -> Result<(), EngineError> {
-        let digest = self.pending.get(&job).map(|pending| pending.digest);
-        if let Some(digest) = &digest {
-            self.running.remove(digest);
-        }
-        match done {
-            Done::Moved => self.moved(job, digest),
-            Done::Ended { ended, contents, tail, began } => self.ended(job, *ended, &contents, tail, began, digest)?,
-        }
-        let waiting: Vec<JobId> = self.blocked.iter().copied().collect();
-        for other in waiting {
-            if let (Some(digest), Some(pending)) = (&digest, self.pending.get(&other))
-                && pending.digest == *digest
-            {
-                self.unblock(other);
-            }
-        }
-        Ok(())
-    }
-
-    fn moved(&mut self, job: JobId, digest: Option<Digest>) {
-        if let Some(digest) = digest {
-            self.judge.world.locks.release(&digest);
-        }
-        let times = self.moves.entry(job).or_default();
-        *times += 1;
-        if *times > 10 {
-            self.fail_before_start(job, "its sources or inputs go on changing".to_owned());
-        } else {
-            self.schedule.judge_again(job);
-        }
-    }
-
-    fn ended(
-        &mut self,
-        job: JobId,
-        ended: Ended,
-        contents: &[(RelPath, Content)],
-        tail: Vec<String>,
-        began: bool,
-        digest: Option<Digest>,
-    ) -> Result<(), EngineError> {
-        let outcome = ended.outcome.clone();
-        let run = ended.run.clone();
-        for note in &ended.notes {
-            self.teller.warn(Some(job), note.clone());
-        }
-        let since = self.started.get(&job).copied();
-        let elapsed = since.map_or(Duration::ZERO, |since| self.judge.world.clock.elapsed().saturating_sub(since));
-        let log = self.judge.world.state.join("runs").join(&run.0).join("user_logs").join("std_log.txt");
-        let log = log.strip_prefix(self.judge.world.root).map_or_else(|_| log.clone(), std::path::Path::to_owned);
-        self.teller.tell(Event::JobFinished {
-            job,
-            run: run.clone(),
-            outcome: outcome.clone(),
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            log: log.display().to_string(),
-            tail: if outcome == Outcome::Succeeded { Vec::new() } else { tail },
-        });
-        self.settle(contents)?;
-        if began {
-            self.commit(Entry::Ended(Box::new(ended)), digest);
-        } else if let Some(digest) = digest {
-            self.judge.world.locks.release(&digest);
-        }
-        match outcome {
-            Outcome::Succeeded => {
-                self.summary.ran += 1;
-                self.dirty.insert(job);
-                self.runs.insert(job, run);
-                self.schedule.done(job);
-            }
-            Outcome::Canceled => self.schedule.canceled(job),
-            _ => {
-                self.summary.failed += 1;
-                self.schedule.failed(job);
-            }
-        }
-        Ok(())
-    }
-
-    /// What a run or a restore left in the project is what the jobs that need it will see.
-    fn settle(&mut self, contents: &[(RelPath, Content)]) -> Result<(), EngineError> {
-        let world = self.judge.world;
-        for (path, content) in contents {
-            let place = InputPath::Inside(path.clone());
-            if matches!(content.kind, Kind::File | Kind::Executable) {
-                let stamp = world.ground.stamp(path.as_path()).ok().flatten().unwrap_or_default();
-                let measured = Measured { content: *content, stamp, files: 1 };
-                self.judge.found.paths.insert(place, Some(measured));
-            } else {
-                self.judge.found.look_again(world, &[place])?;
-            }
-        }
-        Ok(())
-    }
-
-    fn restored(&mut self, restore: &Restore, brought: Brought) -> Result<(), EngineError> {
-        let job = restore.job;
-        match brought {
-            Brought::Back(aside) => {
-                let contents: Vec<(RelPath, Content)> = restore
-                    .outputs
-                    .iter()
-                    .filter_map(|output| Some((output.path.clone(), output.content()?)))
-                    .collect();
-                self.settle(&contents)?;
-                self.dirty.insert(job);
-                self.summary.restored += 1;
-                let outputs = restore.outputs.iter().map(|output| output.path.clone()).collect();
-                self.teller.tell(Event::JobRestored { job, run: restore.run.clone(), outputs, aside });
-                self.runs.insert(job, restore.run.clone());
-                self.schedule.done(job);
-            }
-            Brought::Lost(path) => {
-                self.teller.warn(
-                    Some(job),
-                    format!("the stored `{path}` is damaged or gone: it was set aside, the job runs again"),
-                );
-                self.lost.insert(job);
-                self.moves.entry(job).or_default();
-                self.schedule.judge_again(job);
-            }
-            Brought::Failed(why) => self.fail_before_start(job, why),
-        }
-        Ok(())
-    }
-
-    /// A job that fails without having begun.
-    fn fail_before_start(&mut self, job: JobId, why: String) {
-        self.teller.tell(Event::JobFinished {
-            job,
-            run: RunId(String::new()),
-            outcome: Outcome::Broken { why },
-            elapsed_ms: 0,
-            log: String::new(),
-            tail: Vec::new(),
-        });
-        self.summary.failed += 1;
-        self.schedule.failed(job);
     }
 }
 

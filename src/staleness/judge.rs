@@ -104,19 +104,17 @@ pub fn fresh(
     Some(Verdict::Fresh { since: past.run.clone(), repairs })
 }
 
+/// A file that differs: its path, what it was and what it is (short digests).
+pub type Differing<P> = (P, Option<String>, Option<String>);
+
 /// What the slow half may ask for, to name the differences.
 pub trait Memory {
     /// The facts behind an environment's digest.
     fn key(&self, digest: &Digest) -> Option<Key>;
     /// The files that differ between two trees of sources: path, was, is. None where a tree is no longer known.
-    fn tree_difference(&self, was: &Digest, is: &Digest) -> Option<Vec<(RelPath, Option<String>, Option<String>)>>;
+    fn tree_difference(&self, was: &Digest, is: &Digest) -> Option<Vec<Differing<RelPath>>>;
     /// The same for an input; the paths are those of the files as the user knows them.
-    fn input_difference(
-        &self,
-        name: &str,
-        was: &Digest,
-        is: &Digest,
-    ) -> Option<Vec<(String, Option<String>, Option<String>)>>;
+    fn input_difference(&self, name: &str, was: &Digest, is: &Digest) -> Option<Vec<Differing<String>>>;
 }
 
 /// The slow half: all the reasons of a stale job. Never empty.
