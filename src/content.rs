@@ -75,16 +75,46 @@ const MAGIC: &[u8] = b"amlrun tree 1\n";
 /// The bytes of a folder's node. `entries` must be sorted by name.
 #[must_use]
 pub fn encode(entries: &[Entry]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(MAGIC.len() + entries.len() * 64);
-    bytes.extend_from_slice(MAGIC);
+    let mut node = Node::new(Vec::with_capacity(MAGIC.len() + entries.len() * 64));
     for entry in entries {
-        bytes.push(entry.kind.tag());
-        bytes.extend_from_slice(entry.digest.as_bytes());
-        bytes.extend_from_slice(&entry.size.to_le_bytes());
-        bytes.extend_from_slice(&u32::try_from(entry.name.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&entry.name);
+        node.push(&entry.name, entry.kind, &entry.digest, entry.size);
     }
-    bytes
+    node.into_bytes()
+}
+
+/// A folder's node while it is written, for callers that have no [`Entry`] for each name.
+#[derive(Debug)]
+pub struct Node(Vec<u8>);
+
+impl Node {
+    /// Begins a node in a buffer, whatever it held.
+    #[must_use]
+    pub fn new(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.extend_from_slice(MAGIC);
+        Self(buffer)
+    }
+
+    /// Adds an entry; the next in the order of names.
+    pub fn push(&mut self, name: &[u8], kind: Kind, digest: &Digest, size: u64) {
+        self.0.push(kind.tag());
+        self.0.extend_from_slice(digest.as_bytes());
+        self.0.extend_from_slice(&size.to_le_bytes());
+        self.0.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.0.extend_from_slice(name);
+    }
+
+    /// Its digest, which is the folder's content.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 /// The entries of a node's bytes; none where the bytes are not a node, or one that could do harm: a name that is empty,
@@ -108,4 +138,43 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<Entry>> {
         rest = after;
     }
     Some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &[u8], kind: Kind) -> Entry {
+        Entry { name: name.to_vec(), kind, digest: Digest::of(name), size: name.len() as u64 }
+    }
+
+    #[test]
+    fn a_node_comes_back() {
+        let all = [(b'a', Kind::File), (b'b', Kind::Executable), (b'c', Kind::Link), (b'd', Kind::Folder)];
+        let mut entries: Vec<Entry> = all.iter().map(|(name, kind)| entry(&[*name], *kind)).collect();
+        entries.push(entry(b"e\n\xff", Kind::File));
+        entries.push(entry(&[b'x'; 255], Kind::File));
+        assert_eq!(decode(&encode(&entries)), Some(entries));
+        assert_eq!(decode(&encode(&[])), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_harmful_or_broken_node_is_refused() {
+        let check = |names: &[&[u8]]| {
+            let entries: Vec<Entry> = names.iter().map(|name| entry(name, Kind::File)).collect();
+            assert_eq!(decode(&encode(&entries)), None, "{names:?}");
+        };
+        check(&[b""]);
+        check(&[b"."]);
+        check(&[b".."]);
+        check(&[b"a/b"]);
+        check(&[b"a\0"]);
+        check(&[b"b", b"a"]);
+        check(&[b"a", b"a"]);
+        let whole = encode(&[entry(b"name", Kind::File)]);
+        for end in (0..whole.len()).filter(|&end| end != MAGIC.len()) {
+            assert_eq!(decode(&whole[..end]), None, "cut at {end}");
+        }
+        assert_eq!(decode(b"amlrun tree 2\n"), None);
+    }
 }

@@ -1,0 +1,174 @@
+//! What a snapshot takes of a folder: what `sources` asks for, without what is ignored, excluded or an input.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+
+use super::excluded::{Excluded, Here, joined};
+use super::listing::Listing;
+use super::narrow::{Narrow, Said};
+use super::probe::Probe;
+use super::rules::{Rules, Ruling};
+use super::walk::Place;
+use super::{Ground, SourceSpec};
+
+/// Names that are never part of a snapshot, in whatever folder.
+const NEVER: [&[u8]; 4] = [b".git", b".amlrun", b"Amlfile", b"Amlfile.lock"];
+
+/// What is taken of one folder that is being walked.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    pub(super) narrow: Narrow,
+    rules: Rules,
+    /// The inputs of the experiment.
+    without: Arc<Excluded>,
+}
+
+impl Sources {
+    /// For a source directory at `disk`, or what is wrong with its globs.
+    pub(super) fn new(spec: &SourceSpec, disk: &Path, ground: &Ground) -> Result<Self, String> {
+        let mut without = Excluded::default();
+        spec.without.iter().for_each(|path| without.add(path));
+        let is_out = spec.without.iter().any(|path| spec.directory.is_within(path));
+        let narrow = if is_out { Narrow::script_only(spec)? } else { Narrow::new(spec)? };
+        let rules = if narrow.is_empty() { Rules::none() } else { Rules::new(disk, &ground.root) };
+        Ok(Self { narrow, rules, without: Arc::new(without) })
+    }
+
+    /// Whether a path of the workspace is never part of this snapshot.
+    pub(super) fn excludes(&self, ground: &Ground, path: &[u8]) -> bool {
+        path.split(|&b| b == b'/').any(|name| NEVER.contains(&name))
+            || ground.excluded.holds(path)
+            || self.without.holds(path)
+    }
+
+    /// Leaves out of a listing what is not taken; what is taken of each folder in it (and of what a link leads to).
+    pub(super) fn select(
+        &mut self,
+        ground: &Ground,
+        place: &Place,
+        folder: &OwnedFd,
+        listing: &mut Listing,
+    ) -> BTreeMap<usize, Self> {
+        self.take_rules(ground, place, folder, listing);
+        let path = ground.relative(&place.disk);
+        let excluded = path.map(|path| (ground.excluded.within(path), self.without.within(path)));
+        let excluded = excluded.filter(|(a, b)| !(a.is_empty() && b.is_empty()));
+        let mut below = BTreeMap::new();
+        for at in 0..listing.len() {
+            if !listing.is_taken(at) {
+                continue;
+            }
+            match self.choose(ground, place, excluded.as_ref(), listing, at) {
+                Some(Choice::File) => {}
+                Some(Choice::Folder(sources)) => {
+                    below.insert(at, sources);
+                }
+                None => listing.leave(at),
+            }
+        }
+        below
+    }
+
+    /// What is taken of one entry; none where nothing is.
+    fn choose(
+        &self,
+        ground: &Ground,
+        place: &Place,
+        excluded: Option<&(Here<'_>, Here<'_>)>,
+        listing: &Listing,
+        at: usize,
+    ) -> Option<Choice> {
+        let name = listing.name(at);
+        let is_folder = leads_to_folder(place, listing, at);
+        let is_out = NEVER.contains(&name) || excluded.is_some_and(|(a, b)| a.has(name) || b.has(name));
+        if is_out {
+            return match is_folder {
+                true => self.narrow.of_excluded(name).map(|narrow| self.below(narrow, &self.rules)),
+                false => (self.narrow.of_file(name) == Said::Script).then_some(Choice::File),
+            };
+        }
+        // Most names are not asked for where `sources` narrows, and most folders have no rules: no path is built for those.
+        let seen = if self.rules.is_empty() { Vec::new() } else { joined(&place.seen, name) };
+        let ruling = |is_folder: bool| match self.rules.is_empty() {
+            true => Ruling { ignored: false, below: Some(self.rules.clone()) },
+            false => self.rules.of(&seen, is_folder),
+        };
+        let note = |is_folder: bool| {
+            if let Some(rule) = self.rules.place(&seen, is_folder) {
+                ground.declared(&joined(&place.disk, name), rule);
+            }
+        };
+        if !is_folder {
+            let said = self.narrow.of_file(name);
+            if said == Said::Nothing {
+                return None;
+            }
+            let is_ignored = ruling(false).ignored;
+            if is_ignored && said == Said::Welcome {
+                return None;
+            }
+            if is_ignored {
+                note(false);
+            }
+            return Some(Choice::File);
+        }
+        let mut verdict = ruling(true);
+        if verdict.below.is_some() && listing.kind(at) == FileType::Symlink && ruling(false).ignored {
+            verdict = ruling(false);
+        }
+        let (said, narrow) = self.narrow.of_folder(name, verdict.below.is_none())?;
+        if verdict.ignored && said == Said::Named {
+            note(true);
+        }
+        let is_forced = verdict.ignored && said == Said::Named;
+        let rules = verdict.below.filter(|_| !is_forced).unwrap_or_else(|| self.rules.clone());
+        Some(self.below(narrow, &rules))
+    }
+
+    fn below(&self, narrow: Narrow, rules: &Rules) -> Choice {
+        Choice::Folder(Self { narrow, rules: rules.clone(), without: self.without.clone() })
+    }
+
+    /// Reads the folder's own `.gitignore`.
+    fn take_rules(&mut self, ground: &Ground, place: &Place, folder: &OwnedFd, listing: &Listing) {
+        // A listing of names that were asked for says nothing of it.
+        let may_be_there = self.narrow.literal().is_some() || listing.find(b".gitignore").is_some();
+        if !self.rules.reads_nested() || !may_be_there {
+            return;
+        }
+        let open = rustix::fs::openat(folder.as_fd(), c".gitignore", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let mut text = Vec::new();
+        if open.is_ok_and(|file| std::fs::File::from(file).read_to_end(&mut text).is_ok()) {
+            let path = joined(&place.disk, b".gitignore");
+            let shown = ground.relative(&path).unwrap_or(&path);
+            self.rules = self.rules.with(&text, Path::new(OsStr::from_bytes(shown)), &place.seen);
+        }
+    }
+}
+
+enum Choice {
+    /// It is taken, whatever it is.
+    File,
+    /// This is taken of it.
+    Folder(Sources),
+}
+
+/// Whether an entry is a folder, or a link to one: a link counts as what it leads to, so rules for folders hold for it.
+fn leads_to_folder(place: &Place, listing: &Listing, at: usize) -> bool {
+    match listing.kind(at) {
+        FileType::Directory => true,
+        FileType::Symlink => {
+            let path = joined(&place.disk, listing.name(at));
+            let path = std::ffi::CString::new(path).ok();
+            path.and_then(|path| Probe::through(CWD, &path).ok()).is_some_and(|p| p.file_type() == FileType::Directory)
+        }
+        _ => false,
+    }
+}
