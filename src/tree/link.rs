@@ -76,7 +76,8 @@ impl Walk<'_> {
         let text = text.as_bytes();
         let as_text = Leads::Text(Row::of_link(text));
         let base = &pending.place.base;
-        let (Ok(target), Some(real)) = (PathBuf::from(OsStr::from_bytes(&pending.disk(at))).canonicalize(), base.real())
+        let (Ok(target), Some(real)) =
+            (PathBuf::from(OsStr::from_bytes(&pending.disk(at))).canonicalize(), base.real())
         else {
             return as_text;
         };

@@ -136,7 +136,10 @@ impl Narrow {
             _ => {}
         }
         let is_named = self.all == All::Named
-            || self.globs.iter().any(|(globs, way)| globs.set.is_match(Path::new(OsStr::from_bytes(&joined(way, name)))));
+            || self
+                .globs
+                .iter()
+                .any(|(globs, way)| globs.set.is_match(Path::new(OsStr::from_bytes(&joined(way, name)))));
         match (is_named, self.all) {
             (true, _) => Said::Named,
             (false, All::Yes) => Said::Welcome,
@@ -159,7 +162,9 @@ impl Narrow {
         } else {
             let deeper = self.globs.iter().map(|(globs, way)| (globs.clone(), joined(way, name)));
             deeper
-                .filter(|(globs, way)| globs.depth.is_none_or(|depth| way.iter().filter(|&&b| b == b'/').count() + 1 < depth))
+                .filter(|(globs, way)| {
+                    globs.depth.is_none_or(|depth| way.iter().filter(|&&b| b == b'/').count() + 1 < depth)
+                })
                 .collect()
         };
         globs.extend(child.and_then(|child| child.globs.clone()).map(|globs| (globs, Vec::new())));

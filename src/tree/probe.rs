@@ -47,9 +47,8 @@ impl Probe {
     }
 
     fn from_statx(stat: &Statx) -> Self {
-        let nanoseconds = |t: rustix::fs::StatxTimestamp| {
-            t.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(t.tv_nsec))
-        };
+        let nanoseconds =
+            |t: rustix::fs::StatxTimestamp| t.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(t.tv_nsec));
         Self {
             device: (u64::from(stat.stx_dev_major) << 32) | u64::from(stat.stx_dev_minor),
             inode: stat.stx_ino,
@@ -58,6 +57,11 @@ impl Probe {
             ctime: nanoseconds(stat.stx_ctime),
             mode: u32::from(stat.stx_mode),
         }
+    }
+
+    /// Of nothing: stands where no stamp is known and none is asked for.
+    pub(super) const fn none() -> Self {
+        Self { device: 0, inode: 0, size: 0, mtime: 0, ctime: 0, mode: 0 }
     }
 
     pub(super) fn file_type(&self) -> FileType {

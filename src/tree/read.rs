@@ -219,8 +219,22 @@ mod tests {
         let mut buffer = Vec::new();
         let (buffered, large, piece) = (BUFFER as u64, LARGE, PIECE);
         for size in [
-            0, 1, 1023, 1024, 1025, buffered - 1, buffered, buffered + 1, large - 1, large, large + 1, large + piece,
-            large + piece + 1, 2 * large, 2 * large + 3 * piece - 1, 3 * large + 1024,
+            0,
+            1,
+            1023,
+            1024,
+            1025,
+            buffered - 1,
+            buffered,
+            buffered + 1,
+            large - 1,
+            large,
+            large + 1,
+            large + piece,
+            large + piece + 1,
+            2 * large,
+            2 * large + 3 * piece - 1,
+            3 * large + 1024,
         ] {
             let bytes: Vec<u8> = (0..size).map(|n| (n % 251) as u8 ^ (n >> 13) as u8).collect();
             let path = folder.path().join("file");

@@ -112,7 +112,12 @@ impl Rules {
                 let before = disk.strip_prefix(folder).map(|way| way.as_os_str().as_bytes().to_owned());
                 let file = RuleFile::new(&shown(&path), &text);
                 if !file.matcher.is_empty() {
-                    level = Some(Arc::new(Level { above: level.take(), file, before: before.unwrap_or_default(), skip: 0 }));
+                    level = Some(Arc::new(Level {
+                        above: level.take(),
+                        file,
+                        before: before.unwrap_or_default(),
+                        skip: 0,
+                    }));
                 }
             }
         };
@@ -125,6 +130,11 @@ impl Rules {
             add(folder.join(".gitignore"), folder);
         }
         Self::Git(level)
+    }
+
+    /// None.
+    pub(super) fn none() -> Self {
+        Self::Git(None)
     }
 
     /// With a `.gitignore` of a folder that is being walked; `seen` is its path from the source directory.
@@ -279,7 +289,11 @@ mod tests {
     fn the_deepest_gitignore_wins_and_is_named() {
         let outer = RuleFile::new(Path::new(".gitignore"), b"*.csv\nbuild/\n/sub/only\n");
         let outer = Level { above: None, file: outer, before: b"train".to_vec(), skip: 0 };
-        let rules = Rules::Git(Some(Arc::new(outer))).with(b"\xef\xbb\xbf!keep.csv\r\n*.tmp\n", Path::new("sub/.gitignore"), b"sub");
+        let rules = Rules::Git(Some(Arc::new(outer))).with(
+            b"\xef\xbb\xbf!keep.csv\r\n*.tmp\n",
+            Path::new("sub/.gitignore"),
+            b"sub",
+        );
         let check = |path: &str, is_folder: bool, place: Option<&str>| {
             let ruling = rules.of(path.as_bytes(), is_folder);
             assert_eq!(ruling.ignored, place.is_some(), "{path}");

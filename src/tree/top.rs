@@ -165,7 +165,8 @@ impl Walk<'_> {
             FileType::Symlink => match Path::new(OsStr::from_bytes(&disk)).canonicalize() {
                 Ok(target) => {
                     let (folder, name) = (target.parent(), target.file_name());
-                    let (Some(folder), Some(Ok(name))) = (folder, name.map(|name| CString::new(name.as_bytes()))) else {
+                    let (Some(folder), Some(Ok(name))) = (folder, name.map(|name| CString::new(name.as_bytes())))
+                    else {
                         return self.fault(slot, "follow", disk, "it leads to the root folder");
                     };
                     let folder = folder.as_os_str().as_bytes().to_owned();

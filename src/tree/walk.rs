@@ -367,13 +367,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn file_failed(
-        &self,
-        up: FileUp,
-        why: &dyn std::fmt::Display,
-        crew: &Crew<'_, Task>,
-        scratch: &mut Scratch,
-    ) {
+    fn file_failed(&self, up: FileUp, why: &dyn std::fmt::Display, crew: &Crew<'_, Task>, scratch: &mut Scratch) {
         match up {
             FileUp::Entry(pending, at) => {
                 self.fault(pending.place.slot, "read", pending.disk(at), why);

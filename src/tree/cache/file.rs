@@ -113,12 +113,7 @@ pub(super) enum Piece {
 }
 
 /// Writes a whole file: sections by key, in order. `old` is where old pieces come from.
-pub(super) fn write(
-    to: &mut File,
-    turn: u64,
-    pieces: &[(Vec<u8>, Piece)],
-    old: Option<&Saved>,
-) -> std::io::Result<()> {
+pub(super) fn write(to: &mut File, turn: u64, pieces: &[(Vec<u8>, Piece)], old: Option<&Saved>) -> std::io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 18, to);
     let mut index = Vec::new();
     let mut offset = HEAD as u64;
@@ -129,7 +124,9 @@ pub(super) fn write(
             Piece::Old(span) => {
                 // Neighbours are copied in one go.
                 run = match run {
-                    Some((from, length)) if from + length == span.offset => Some((from, length + u64::from(span.length))),
+                    Some((from, length)) if from + length == span.offset => {
+                        Some((from, length + u64::from(span.length)))
+                    }
                     other => {
                         copy(old, other, &mut out)?;
                         Some((span.offset, u64::from(span.length)))

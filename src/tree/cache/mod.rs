@@ -9,7 +9,7 @@ mod file;
 mod section;
 
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
@@ -129,7 +129,10 @@ impl Cache {
         }
         std::fs::create_dir_all(&self.folder)?;
         let before = probe::now();
-        let mut temporary = tempfile::Builder::new().prefix(".stat-").permissions(Permissions::from_mode(0o666)).tempfile_in(&self.folder)?;
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".stat-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&self.folder)?;
         let stamped = Probe::open(temporary.as_file().as_fd())?;
         let age = Age { opened: self.opened, device: stamped.device, lag: before.saturating_sub(stamped.mtime).max(0) };
         let path = self.folder.join(NAME);
@@ -207,8 +210,18 @@ impl Age {
 fn is_remote(folder: &Path) -> bool {
     /// statfs(2): NFS, SMB, SMB2, CIFS, 9p, FUSE, Ceph, Lustre, AFS, CODA, OCFS2, GPFS.
     const REMOTE: [u64; 12] = [
-        0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0102_1997, 0x6573_5546, 0x00c3_6400, 0x0bd0_0bd0, 0x5346_414f,
-        0x7375_7245, 0x7461_636f, 0x4750_4653,
+        0x6969,
+        0x517b,
+        0xfe53_4d42,
+        0xff53_4d42,
+        0x0102_1997,
+        0x6573_5546,
+        0x00c3_6400,
+        0x0bd0_0bd0,
+        0x5346_414f,
+        0x7375_7245,
+        0x7461_636f,
+        0x4750_4653,
     ];
     rustix::fs::statfs(folder).is_ok_and(|stat| REMOTE.contains(&(stat.f_type.cast_unsigned() & 0xffff_ffff)))
 }
@@ -239,11 +252,4 @@ fn compose(
     }
     pieces.sort_by(|a, b| a.0.cmp(&b.0));
     pieces
-}
-
-/// Sets a file's bytes, for tests of what a damaged cache does.
-#[cfg(test)]
-pub(super) fn file_in(state: &Path) -> (PathBuf, Option<File>) {
-    let path = state.join(NAME);
-    (path.clone(), File::options().read(true).write(true).open(path).ok())
 }
