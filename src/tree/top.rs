@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -38,8 +38,12 @@ pub(super) fn paths(root: &Path, paths: &[PathBuf]) -> (Vec<Task>, Vec<(usize, T
     let mut groups: BTreeMap<Vec<u8>, Vec<(CString, usize)>> = BTreeMap::new();
     let mut faults = Vec::new();
     for (slot, path) in paths.iter().enumerate() {
-        let path = root.join(path);
-        // `..` and `/` name no entry of a folder: `.` in them does.
+        let mut path = root.join(path);
+        if path.components().any(|part| part == Component::ParentDir) {
+            // One place, one name: the cache and the state folder go by it.
+            path = path.canonicalize().unwrap_or(path);
+        }
+        // `/` is no entry of a folder: `.` in it is.
         let (folder, name) = match (path.parent(), path.file_name()) {
             (Some(folder), Some(name)) => (folder.as_os_str().as_bytes(), name.as_bytes()),
             _ => (path.as_os_str().as_bytes(), b".".as_slice()),

@@ -167,7 +167,8 @@ fn a_new_exec_bit_is_seen() {
 
 #[test]
 fn a_moved_workspace_keeps_its_cache() {
-    let field = known(&["ws/data/a"]);
+    let field = Field::new(&["ws/data/a"]);
+    let_the_clock_tick(&field);
     let ground = |at: &str| Ground::open(&field.at(at), &field.at(at).join(".amlrun"));
     let one = ground("ws");
     one.measure(&["data".into()], &Reads::default());

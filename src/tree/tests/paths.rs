@@ -158,15 +158,15 @@ fn a_deep_tree_needs_no_deep_stack() {
 fn a_folder_that_changes_all_the_time_is_told_or_measured_but_never_half() {
     let field = Field::new(&["data/a", "data/z"]);
     let (moving, still) = (field.at("data/m"), field.content("data"));
-    std::fs::copy(field.at("data/a"), &moving).unwrap();
+    fs::copy(field.at("data/a"), &moving).unwrap();
     let with = field.content("data");
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                std::fs::remove_file(&moving).unwrap();
-                std::fs::copy(field.at("data/a"), field.at("other")).unwrap();
-                std::fs::rename(field.at("other"), &moving).unwrap();
+                fs::remove_file(&moving).unwrap();
+                fs::copy(field.at("data/a"), field.at("other")).unwrap();
+                fs::rename(field.at("other"), &moving).unwrap();
             }
         });
         for _ in 0..300 {
