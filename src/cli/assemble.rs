@@ -187,9 +187,12 @@ pub fn engine_error(error: EngineError, loaded: &Loaded, plan: &Plan) -> CliErro
 /// How a command wants its events told.
 #[must_use]
 pub fn choice(common: &Common, here: &Surroundings, dry_run: bool) -> crate::console::Choice {
-    let color = crate::console::Style::choose(&common.color, |name| here.variable(name), here.terminal).is_colored();
+    // The lines of a dry run are data: they go to stdout.
+    let terminal = if dry_run { here.stdout_terminal } else { here.terminal };
+    let color = crate::console::Style::choose(&common.color, |name| here.variable(name), terminal).is_colored();
     crate::console::Choice {
-        terminal: here.terminal,
+        // A dumb terminal can move no cursor: it gets plain lines.
+        terminal: here.terminal && here.variable("TERM") != Some("dumb"),
         json: common.json,
         quiet: common.quiet,
         verbose: common.verbose,

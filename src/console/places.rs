@@ -1,24 +1,39 @@
 //! Where in the Amlfile a reason has its cause: the line that a reader should look at.
 
+use std::collections::BTreeMap;
+
 use crate::diagnostic::{Source, Span};
-use crate::ids::JobId;
+use crate::ids::{JobId, JobName};
 use crate::plan::job::{Job, Plan};
 use crate::project::model::{Action, Project};
 use crate::staleness::Reason;
 use crate::value::Value;
 
-/// Looks up places.
-#[derive(Debug, Clone, Copy)]
+/// Looks up places; made once for all jobs, as there may be thousands.
+#[derive(Debug)]
 pub struct Places<'a> {
-    /// The project.
-    pub project: &'a Project,
-    /// The plan.
-    pub plan: &'a Plan,
-    /// The Amlfile's text.
-    pub source: &'a Source,
+    project: &'a Project,
+    plan: &'a Plan,
+    file: &'a str,
+    /// Where each line of the text begins.
+    lines: Vec<usize>,
+    jobs: BTreeMap<&'a JobName, &'a Job>,
 }
 
-impl Places<'_> {
+impl<'a> Places<'a> {
+    /// The places in this text, from which the project and the plan were made.
+    #[must_use]
+    pub fn new(project: &'a Project, plan: &'a Plan, source: &'a Source) -> Self {
+        let ends = source.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self {
+            project,
+            plan,
+            file: &source.name,
+            lines: std::iter::once(0).chain(ends).collect(),
+            jobs: plan.jobs.iter().map(|job| (&job.name, job)).collect(),
+        }
+    }
+
     /// The place of a job's reason, as in `Amlfile:12`; none where the cause is in no text: a changed file, `--force`, a
     /// value of `--set`.
     #[must_use]
@@ -27,8 +42,8 @@ impl Places<'_> {
         if span.is_empty() {
             return None;
         }
-        let (line, _) = self.source.position(span.start);
-        Some(format!("{}:{line}", self.source.name))
+        let line = self.lines.partition_point(|begins| *begins <= span.start);
+        Some(format!("{}:{line}", self.file))
     }
 
     fn span(&self, job: &Job, reason: &Reason) -> Option<Span> {
@@ -47,9 +62,7 @@ impl Places<'_> {
             Reason::OutputNotRecorded { path } | Reason::OutputLost { path } => {
                 job.outputs.iter().find(|output| output.path == *path).map(|output| output.span.clone())
             }
-            Reason::UpstreamMayChange { job } => {
-                self.plan.jobs.iter().find(|other| other.name == *job).map(|other| other.span.clone())
-            }
+            Reason::UpstreamMayChange { job } => self.jobs.get(job).map(|other| other.span.clone()),
             Reason::NotCached | Reason::FrameworkChanged { .. } | Reason::DistributedChanged { .. } => {
                 Some(experiment.span.clone())
             }
@@ -80,7 +93,7 @@ impl Places<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{JobName, RunId};
+    use crate::ids::RunId;
     use crate::plan::Request;
     use crate::project::Found;
     use crate::relpath::RelPath;
@@ -114,7 +127,7 @@ inputs = { clean = \"data/clean.csv\" }
         let request = Request { set: vec![("depth".into(), "4".into())], ..Request::default() };
         let (plan, faults) = crate::plan::build(&project, &request, "/w".into());
         assert_eq!(faults, []);
-        let places = Places { project: &project, plan: &plan, source: &source };
+        let places = Places::new(&project, &plan, &source);
         let check = |job: &str, reason: Reason, line: Option<u32>| {
             let id = plan.jobs.iter().position(|other| other.name.0 == job).unwrap();
             let expected = line.map(|line| format!("Amlfile:{line}"));

@@ -61,7 +61,7 @@ fn states(options: &PlanOptions, common: &Common, here: &Surroundings) -> Result
     let work = Work { plan: &plan, project: &loaded.project };
     let judged = inspect::inspect(work, &parts.world(), &history, false, &mut Teller::new(&clock, &mut []))
         .map_err(|error| assemble::engine_error(error, &loaded, &plan))?;
-    let places = Places { project: &loaded.project, plan: &plan, source: &loaded.source };
+    let places = Places::new(&loaded.project, &plan, &loaded.source);
     judged
         .into_iter()
         .map(|judged| {
