@@ -94,7 +94,8 @@ pub(super) fn reader(path: &Path, frozen: bool) -> Result<Option<Opened>, Fault>
     let stamp = place::stamp(path).map_err(|e| Fault::Refused(e.to_string()))?;
     let Some(stamp) = stamp else { return Ok(None) };
     let file = Some(stamp.file);
-    let frozen = frozen && !place::has_log(path);
+    // Between machines a stamp can be old news; and there it is no WAL database, so that SQLite's locks leave no files.
+    let frozen = frozen && !place::has_log(path) && !place::on_network(place::folder(path));
     let opened = if frozen {
         Connection::open_with_flags(immutable(path), OpenFlags::SQLITE_OPEN_URI | read_only())
     } else {
@@ -169,7 +170,7 @@ pub(super) fn empty_log(connection: &Connection) {
 
 /// Sets how it is written and brings it up to the format. `synchronous=FULL`: a commit that returned is on disk, for one
 /// fsync a commit with WAL.
-fn prepare(connection: &mut Connection, mode: &str) -> rusqlite::Result<Found> {
+pub(super) fn prepare(connection: &mut Connection, mode: &str) -> rusqlite::Result<Found> {
     connection.busy_timeout(BUSY)?;
     if let Found::Format(format) = schema::found(connection)?
         && format > FORMAT

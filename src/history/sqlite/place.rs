@@ -72,9 +72,10 @@ pub(super) fn file(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).map(|about| (about.dev(), about.ino())).ok()
 }
 
-/// Whether commits lie in a write-ahead log beside the database: another process has it open, or was killed.
+/// Whether commits lie in a write-ahead log beside the database, or a rollback journal does: another process has it open,
+/// or was killed.
 pub(super) fn has_log(path: &Path) -> bool {
-    fs::metadata(beside(path, "-wal")).is_ok_and(|about| about.len() > 0)
+    ["-wal", "-journal"].iter().any(|suffix| fs::metadata(beside(path, suffix)).is_ok_and(|about| about.len() > 0))
 }
 
 /// Held while the database is made or set aside, so that two processes do not both do it. A lock on the folder itself,

@@ -262,3 +262,22 @@ fn users_may_look_at_it() {
     assert_eq!(one("SELECT CAST(value AS TEXT) FROM metrics WHERE name = 'mse'"), "0.25");
     assert_eq!(one("SELECT CAST(value AS TEXT) FROM params WHERE name = 'alpha'"), "0.1");
 }
+
+#[test]
+fn between_machines_there_is_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    let mut raw = rusqlite::Connection::open(&path).unwrap();
+    super::open::prepare(&mut raw, "TRUNCATE").unwrap();
+    super::write::begin(&mut raw, &invocation("i"), &|_| true).unwrap();
+    let entry = Entry::Begun(Box::new(begun("i", "a1", "a", "1")));
+    super::write::record(&mut raw, &[entry], None, &std::collections::BTreeMap::new()).unwrap();
+    let mode: String = raw.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(mode, "truncate");
+    assert_eq!(count(&SqliteHistory::open(&path, false)), 1);
+    assert!(!names(folder.path()).iter().any(|name| name.ends_with("-wal") || name.ends_with("-shm")));
+    // A transaction that was killed leaves its journal, which the next reader undoes or passes by.
+    fs::File::create(folder.path().join("history.db-journal")).unwrap().write_all(b"not a journal").unwrap();
+    drop(raw);
+    assert_eq!(count(&SqliteHistory::open(&path, false)), 1);
+}
