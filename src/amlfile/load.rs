@@ -31,7 +31,7 @@ pub fn load(path: &Path, shown_name: &str) -> std::io::Result<Source> {
     let bytes = std::fs::read(path).map_err(|e| failed(&e))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().get(..valid).unwrap_or_default().iter().filter(|&&b| b == b'\n').count() + 1;
+        let line = error.as_bytes().get(..valid).unwrap_or_default().split(|&byte| byte == b'\n').count();
         told(ErrorKind::InvalidData, format!("`{shown_name}` is not UTF-8: line {line} has a byte that is no text"))
     })?;
     Ok(Source { name: shown_name.to_owned(), text })

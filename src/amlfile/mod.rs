@@ -35,7 +35,11 @@ pub fn parse(source: &Source) -> (Document<'_>, Vec<Diagnostic>) {
         Some(fault) if !document.broken => faults.push(fault),
         _ => {}
     }
+    let syntax = faults.len();
     shape::check(&document, &mut faults);
+    if document.broken {
+        silence_echoes(&source.text, &mut faults, syntax);
+    }
     crate::diagnostic::sort(&mut faults);
     (document, faults)
 }
@@ -65,4 +69,18 @@ fn format(document: &Document<'_>) -> Option<Diagnostic> {
             "1",
         )),
     }
+}
+
+/// Takes away the faults of shape on lines with a fault of syntax: what is read there is a guess.
+fn silence_echoes(text: &str, faults: &mut Vec<Diagnostic>, syntax: usize) {
+    let line = |fault: &Diagnostic| {
+        let at = fault.primary.as_ref().map_or(0, |label| label.span.start);
+        text.get(..at).unwrap_or_default().rfind('\n')
+    };
+    let lines: Vec<Option<usize>> = faults.iter().take(syntax).map(line).collect();
+    let mut at = 0;
+    faults.retain(|fault| {
+        at += 1;
+        at <= syntax || !lines.contains(&line(fault))
+    });
 }

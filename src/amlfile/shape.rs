@@ -4,12 +4,12 @@ use super::document::{Document, Entry, Item, Node, Table};
 use super::keys::{EXPRESSIONS, Key, Kind, ROOT, Tagged};
 use super::suggest::nearest;
 use super::units::{self, NoAmount};
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Label, Span};
 
 /// Adds a fault for everything that does not have the shape of an Amlfile.
 pub(super) fn check(document: &Document<'_>, faults: &mut Vec<Diagnostic>) {
     let mut shape = Shape { text: document.text, faults };
-    shape.keys(ROOT.iter(), &document.root);
+    shape.keys(ROOT, &document.root);
 }
 
 struct Shape<'a> {
@@ -18,11 +18,11 @@ struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    fn keys<'k>(&mut self, known: impl Iterator<Item = &'k Key> + Clone, table: &Table<'_>) {
+    fn keys(&mut self, known: &[Key], table: &Table<'_>) {
         for entry in table.entries() {
-            match known.clone().find(|key| key.name == entry.key) {
+            match known.iter().find(|key| key.name == entry.key) {
                 Some(key) => self.value(key.kind, &entry.key, &entry.item),
-                None => self.unknown(known.clone().map(|key| key.name), entry),
+                None => self.unknown(known.iter().map(|key| key.name), entry),
             }
         }
     }
@@ -43,12 +43,12 @@ impl Shape<'_> {
             }
             (Kind::Text | Kind::Scalar | Kind::Value, Node::Text(_))
             | (Kind::Bool | Kind::Scalar | Kind::Value, Node::Bool(_))
-            | (Kind::Number | Kind::Scalar | Kind::Value, Node::Float(..)) => {}
+            | (Kind::Number | Kind::Scalar | Kind::Value, Node::Float(..))
+            | (Kind::Format | Kind::Number | Kind::Scalar | Kind::Value, Node::Integer(Some(_))) => {}
             (_, Node::Integer(None)) => {
                 let message = format!("the number of `{key}` is too large");
                 self.refuse("out-of-range", item, message, "does not fit into 64 bits");
             }
-            (Kind::Format | Kind::Number | Kind::Scalar | Kind::Value, Node::Integer(_)) => {}
             (Kind::Count | Kind::Positive, Node::Integer(Some(number))) => self.count(kind, key, *number, item),
             (Kind::Memory, Node::Text(text)) => self.amount(key, item, units::memory(text).err(), "memory"),
             (Kind::Time, Node::Text(text)) => self.amount(key, item, units::time(text).err(), "time"),
@@ -82,7 +82,7 @@ impl Shape<'_> {
                     self.value(*kind, &entry.key, &entry.item);
                 }
             }
-            (Kind::Table(keys), Node::Table(table)) => self.keys(keys.iter(), table),
+            (Kind::Table(keys), Node::Table(table)) => self.keys(keys, table),
             (Kind::Tagged(tagged), Node::Table(table)) => self.tagged(tagged, key, item, table),
             (Kind::Expression, Node::Table(table)) => self.expression(key, item, table),
             _ => self.mistyped(kind, key, item),
@@ -146,18 +146,15 @@ impl Shape<'_> {
         };
         for entry in table.entries().iter().filter(|entry| entry.key != tagged.tag) {
             let known = tagged.common.iter().chain(keys.iter());
-            match known.clone().find(|key| key.name == entry.key) {
-                Some(key) => self.value(key.kind, &entry.key, &entry.item),
-                None => {
-                    let other = tagged.variants.iter().find(|(_, keys)| keys.iter().any(|key| key.name == entry.key));
-                    self.unknown(known.map(|key| key.name).chain([tagged.tag]), entry);
-                    if let (Some((other, _)), Some(fault)) = (other, self.faults.last_mut()) {
-                        fault.context.push(crate::diagnostic::Label {
-                            span: tag.span.clone(),
-                            text: format!("`{}` is a key of `{other}`", entry.key),
-                        });
-                    }
-                }
+            if let Some(key) = known.clone().find(|key| key.name == entry.key) {
+                self.value(key.kind, &entry.key, &entry.item);
+                continue;
+            }
+            self.unknown(known.map(|key| key.name).chain([tagged.tag]), entry);
+            let other = tagged.variants.iter().find(|(_, keys)| keys.iter().any(|key| key.name == entry.key));
+            if let (Some((other, _)), Some(fault)) = (other, self.faults.last_mut()) {
+                let text = format!("`{}` is a key of `{other}`", entry.key);
+                fault.context.push(Label { span: tag.span.clone(), text });
             }
         }
     }
@@ -309,7 +306,7 @@ pub(crate) fn quoted(text: &str) -> String {
             '"' | '\\' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => out.extend(format!("\\u{:04X}", u32::from(c)).chars()),
             c => out.push(c),
         }
     }

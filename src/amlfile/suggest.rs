@@ -38,11 +38,11 @@ fn distance(a: &[char], b: &[char]) -> usize {
         row.push(i);
         for j in 1..=b.len() {
             let same = a[i - 1] == b[j - 1];
-            let mut least = (last[j - 1] + usize::from(!same)).min(last[j] + 1).min(row[j - 1] + 1);
+            let mut fewest = (last[j - 1] + usize::from(!same)).min(last[j] + 1).min(row[j - 1] + 1);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(before[j - 2] + 1);
+                fewest = fewest.min(before[j - 2] + 1);
             }
-            row.push(least);
+            row.push(fewest);
         }
         before = std::mem::replace(&mut last, row);
     }

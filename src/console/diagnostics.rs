@@ -136,3 +136,47 @@ fn boundary(text: &str, offset: usize) -> usize {
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn source() -> Source {
+        Source { name: "Amlfile".into(), text: "format = 1\nä = \"ö\"\n".into() }
+    }
+
+    #[test]
+    fn a_fault_as_data() {
+        let fault =
+            Diagnostic::error("unknown-key", 11..13, "unknown key `ä`", "here").fix("so", 11..13, "a").help("or so");
+        let place = json!({ "file": "Amlfile", "line": 2, "column": 1, "end_line": 2, "end_column": 2 });
+        let expected = json!([{
+            "severity": "error", "code": "unknown-key", "message": "unknown key `ä`", "label": "here", "context": [],
+            "file": "Amlfile", "line": 2, "column": 1, "end_line": 2, "end_column": 2,
+            "fixes": [{ "advice": "so", "replace": place, "with": "a" }, { "advice": "or so" }],
+        }]);
+        assert_eq!(data(&source(), &[fault]), expected);
+    }
+
+    #[test]
+    fn a_fault_without_a_place_is_a_line() {
+        assert_eq!(
+            draw(&source(), &[Diagnostic::bare("nothing-matched", "nothing")], false),
+            "error[nothing-matched]: nothing\n\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        #[expect(clippy::reversed_empty_ranges, reason = "that is what is tried")]
+        fn no_span_makes_it_panic(at in 0..40usize, to in 0..40usize, other in 0..40usize) {
+            let fault = Diagnostic::error("x", at..to, "m", "l").with(other..at, "c").fix("f", to..other, "r");
+            for text in ["", "\n", "é", "a\r\nb", "format = 1\nä = \"ö\"\n", "\u{feff}a"] {
+                let source = Source { name: "A".into(), text: text.into() };
+                prop_assert!(draw(&source, std::slice::from_ref(&fault), true).contains('m'));
+                prop_assert!(data(&source, std::slice::from_ref(&fault)).is_array());
+            }
+        }
+    }
+}

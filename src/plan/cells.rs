@@ -67,15 +67,27 @@ pub(super) fn did_you_mean(fault: Diagnostic, near: Option<&str>) -> Diagnostic 
     }
 }
 
-/// All jobs of the project, in the order of the text; the cells of one experiment stand together.
-pub(super) fn jobs(project: &Project, settings: &Settings<'_>, root: &Path, faults: &mut Vec<Diagnostic>) -> Vec<Job> {
+/// A fault of one job, by its place in the list.
+pub(super) type OfJob = (usize, Diagnostic);
+
+/// All jobs of the project, in the order of the text; the cells of one experiment stand together. The second list holds
+/// what matters only where the job is wanted.
+pub(super) fn jobs(
+    project: &Project,
+    settings: &Settings<'_>,
+    root: &Path,
+    faults: &mut Vec<Diagnostic>,
+) -> (Vec<Job>, Vec<OfJob>) {
     let mut jobs = Vec::with_capacity(project.experiments.len());
+    let mut unset = Vec::new();
     for (index, experiment) in project.experiments.iter().enumerate() {
         check_sources(experiment, faults);
         let first = faults.len();
         for (number, cell) in cells(experiment, settings, faults).into_iter().enumerate() {
             let before = faults.len();
-            jobs.push(job(project, settings, root, (index, experiment), cell, faults));
+            let (job, missing) = job(project, settings, root, (index, experiment), cell, faults);
+            unset.extend(missing.into_iter().map(|fault| (jobs.len(), fault)));
+            jobs.push(job);
             // The cells of one experiment have the same faults; those of the first few are enough.
             if number > 0 && faults.len() > before {
                 let places: Vec<_> = faults[first..before].iter().map(|f| (f.code, f.primary.clone())).collect();
@@ -87,7 +99,7 @@ pub(super) fn jobs(project: &Project, settings: &Settings<'_>, root: &Path, faul
             }
         }
     }
-    jobs
+    (jobs, unset)
 }
 
 /// The cells of the matrix, the last axis fastest; one that is empty without a matrix.
@@ -137,12 +149,26 @@ fn job(
     (index, experiment): (usize, &Experiment),
     cell: Vec<(String, Value)>,
     faults: &mut Vec<Diagnostic>,
-) -> Job {
-    let mut values = Values { project, settings, experiment, cell: &cell, used: BTreeMap::new(), faults };
+) -> (Job, Vec<Diagnostic>) {
+    let mut values = Values {
+        project,
+        settings,
+        experiment,
+        cell: &cell,
+        used: BTreeMap::new(),
+        faults,
+        unset: Vec::new(),
+        unknown: 0,
+    };
     let inputs: Vec<Input> = experiment.inputs.iter().filter_map(|input| input_of(&mut values, input, root)).collect();
     let mut outputs = Vec::with_capacity(experiment.outputs.len() + experiment.metrics.len());
-    for (declared, metric) in [(&experiment.outputs, false), (&experiment.metrics, true)] {
-        outputs.extend(declared.iter().filter_map(|output| output_of(&mut values, output, metric)));
+    outputs.extend(experiment.outputs.iter().filter_map(|output| output_of(&mut values, output, false)));
+    for metric in experiment.metrics.iter().filter_map(|metric| output_of(&mut values, metric, true)) {
+        // A metric file that is an output with a name already stays that one.
+        match outputs.iter_mut().find(|output: &&mut Output| output.path == metric.path && !output.metric) {
+            Some(output) => output.metric = true,
+            None => outputs.push(metric),
+        }
     }
     let paths = Paths { inputs: &inputs, outputs: &outputs };
     let arguments: Vec<String> =
@@ -164,11 +190,11 @@ fn job(
         .flat_map(|environment| &environment.variables)
         .map(|(name, (text, span))| (name.clone(), values.with_paths(text, span, paths)))
         .collect();
-    let mut params = values.used;
+    let (mut params, unset) = (values.used, values.unset);
     for (axis, value) in &cell {
         params.entry(axis.clone()).or_insert_with(|| value.clone());
     }
-    Job {
+    let job = Job {
         name: name(experiment, &cell),
         experiment: index,
         cell,
@@ -192,7 +218,8 @@ fn job(
         needs: Vec::new(),
         goal: false,
         span: experiment.span.clone(),
-    }
+    };
+    (job, unset)
 }
 
 fn runner(script: &str) -> Runner {
@@ -205,7 +232,7 @@ fn runner(script: &str) -> Runner {
 }
 
 fn input_of(values: &mut Values<'_>, declared: &Declared, root: &Path) -> Option<Input> {
-    let text = values.text(&declared.path, &declared.span);
+    let text = values.path_text(declared)?;
     let path = if text.starts_with('/') {
         match Path::new(&text).strip_prefix(root) {
             Ok(inside) => InputPath::Inside(relative(values, "inputs", &inside.to_string_lossy(), &declared.span)?),
@@ -218,7 +245,7 @@ fn input_of(values: &mut Values<'_>, declared: &Declared, root: &Path) -> Option
 }
 
 fn output_of(values: &mut Values<'_>, declared: &Declared, metric: bool) -> Option<Output> {
-    let text = values.text(&declared.path, &declared.span);
+    let text = values.path_text(declared)?;
     let path = relative(values, if metric { "metrics" } else { "outputs" }, &text, &declared.span)?;
     Some(Output { name: declared.name.clone().unwrap_or(text), path, metric, span: declared.span.clone() })
 }

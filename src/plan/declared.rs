@@ -1,22 +1,30 @@
 //! The outputs of all experiments, as globs: what is never part of a snapshot.
 
+use crate::diagnostic::Span;
 use crate::project::model::Project;
 use crate::project::template::{self, Piece};
 use crate::relpath::RelPath;
 
-use super::job::Job;
+use super::job::{Job, Output};
 
-/// One glob for each output; one for each cell's where a glob would take in more than outputs.
+/// One glob for each output; one for each cell's where a glob would take in more than outputs, or not all of them.
 pub(super) fn globs(project: &Project, jobs: &[Job]) -> Vec<String> {
     let mut globs = Vec::with_capacity(jobs.len());
     let mut jobs = jobs.iter().peekable();
     for (index, experiment) in project.experiments.iter().enumerate() {
-        for declared in experiment.outputs.iter().chain(&experiment.metrics).filter(|d| !template::is_plain(&d.path)) {
-            globs.extend(glob(&declared.path));
-        }
+        let declared = experiment.outputs.iter().chain(&experiment.metrics);
+        let open = declared.filter(|declared| !template::is_plain(&declared.path));
+        let open: Vec<(&Span, String)> = open.filter_map(|d| Some((&d.span, glob(&d.path)?))).collect();
         while let Some(job) = jobs.next_if(|job| job.experiment == index) {
-            globs.extend(job.outputs.iter().map(|output| escaped(&output.path)));
+            let told = |output: &&Output| {
+                let folders = |path: &[u8]| path.split(|byte| *byte == b'/').count();
+                let mut globs = open.iter().filter(|(span, _)| **span == output.span);
+                // A value with a slash in it makes a path that no `*` matches.
+                globs.any(|(_, glob)| folders(glob.as_bytes()) == folders(output.path.as_bytes()))
+            };
+            globs.extend(job.outputs.iter().filter(|output| !told(output)).map(|output| escaped(&output.path)));
         }
+        globs.extend(open.into_iter().map(|(_, glob)| glob));
     }
     globs.sort_unstable();
     globs.dedup();

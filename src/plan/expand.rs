@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::project::model::{Experiment, InputPath, Project};
+use crate::project::model::{Declared, Experiment, InputPath, Project};
 use crate::project::template::{self, Piece, Reference};
 use crate::relpath::RelPath;
 use crate::value::Value;
@@ -24,6 +24,10 @@ pub(super) struct Values<'p> {
     /// What was used so far.
     pub(super) used: BTreeMap<String, Value>,
     pub faults: &'p mut Vec<Diagnostic>,
+    /// Environment variables that are not set.
+    pub(super) unset: Vec<Diagnostic>,
+    /// How many names were met that name nothing.
+    pub(super) unknown: usize,
 }
 
 /// The paths of a cell, for `${inputs.x}` and `${outputs.x}`.
@@ -34,9 +38,11 @@ pub(super) struct Paths<'j> {
 }
 
 impl Values<'_> {
-    /// A text without paths in it.
-    pub(super) fn text(&mut self, text: &str, span: &Span) -> String {
-        self.with_paths(text, span, Paths { inputs: &[], outputs: &[] })
+    /// The path of an input or an output; none where a name in it names nothing, which `project` tells.
+    pub(super) fn path_text(&mut self, declared: &Declared) -> Option<String> {
+        let before = self.unknown;
+        let text = self.with_paths(&declared.path, &declared.span, Paths { inputs: &[], outputs: &[] });
+        (self.unknown == before).then_some(text)
     }
 
     /// A text with paths in it.
@@ -103,24 +109,36 @@ impl Values<'_> {
                 Some(value) => {
                     let _infallible = write!(out, "{value}");
                 }
-                None => out.push_str(&format!("${{{name}}}")),
+                None => self.stand_in(out, name),
             },
             Reference::Variable(variable) => match self.settings.variables.get(variable) {
                 Some(value) => out.push_str(value),
                 None => self.unset(variable, span),
             },
-            Reference::Input(_) | Reference::Output(_) => {
-                out.push_str(&paths(self, reference).unwrap_or_else(|| format!("${{{name}}}")));
-            }
+            Reference::Input(_) | Reference::Output(_) => match paths(self, reference) {
+                Some(path) => out.push_str(&path),
+                None => self.stand_in(out, name),
+            },
         }
     }
 
+    fn stand_in(&mut self, out: &mut String, name: &str) {
+        let searched = self.experiment.sweep.as_ref().is_some_and(|sweep| sweep.names().contains(&name.trim()));
+        self.unknown += usize::from(!searched);
+        out.extend(["${", name, "}"]);
+    }
+
+    /// Told only where the job is wanted; a path without it is no path.
     fn unset(&mut self, variable: &str, span: &Span) {
+        self.unknown += 1;
+        if variable.is_empty() {
+            return;
+        }
         let message = format!("the environment variable `{variable}` is not set");
         let fault =
             Diagnostic::error("unset-variable", span.clone(), message, format!("`${{env.{variable}}}` stands here"));
-        if !self.faults.contains(&fault) {
-            self.faults.push(fault);
+        if !self.unset.contains(&fault) {
+            self.unset.push(fault);
         }
     }
 
@@ -169,19 +187,13 @@ impl Values<'_> {
     fn path(&self, reference: Reference<'_>, paths: Paths<'_>) -> Option<String> {
         let from = &self.experiment.source_directory;
         let seen = |path: &RelPath| path.seen_from(from).to_string_lossy().into_owned();
-        let at =
-            |declared: &[crate::project::model::Declared], name: &str| declared.iter().position(|d| d.name() == name);
+        let at = |declared: &[Declared], name: &str| declared.iter().position(|d| d.name() == name);
         match reference {
             Reference::Input(name) => match &paths.inputs.get(at(&self.experiment.inputs, name)?)?.path {
                 InputPath::Inside(path) => Some(seen(path)),
                 InputPath::Absolute(path) => Some(path.to_string_lossy().into_owned()),
             },
-            Reference::Output(name) => {
-                let outputs = self.experiment.outputs.len();
-                let place = at(&self.experiment.outputs, name)
-                    .or_else(|| at(&self.experiment.metrics, name).map(|metric| outputs + metric))?;
-                Some(seen(&paths.outputs.get(place)?.path))
-            }
+            Reference::Output(name) => Some(seen(&paths.outputs.iter().find(|output| output.name == name)?.path)),
             Reference::Param(_) | Reference::Variable(_) => None,
         }
     }

@@ -15,7 +15,9 @@ use super::job::Job;
 /// Marks the jobs that the goals name (all without any); a fault for each that names nothing.
 pub(super) fn select(goals: &[String], project: &Project, jobs: &mut [Job], root: &Path) -> Vec<Diagnostic> {
     if goals.is_empty() {
-        jobs.iter_mut().for_each(|job| job.goal = true);
+        for job in jobs.iter_mut() {
+            job.goal = true;
+        }
         return Vec::new();
     }
     let mut faults = Vec::new();

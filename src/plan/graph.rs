@@ -49,8 +49,12 @@ fn by_files(jobs: &[Job], faults: &mut Vec<Diagnostic>) -> Vec<(usize, usize, us
     let mut made = Vec::with_capacity(jobs.len());
     let mut read = Vec::with_capacity(jobs.len());
     for (job, of) in jobs.iter().enumerate() {
-        outputs::check(of, faults);
-        made.extend(of.outputs.iter().enumerate().map(|(at, o)| Claim { path: o.path.as_bytes(), job, at }));
+        for (at, output) in of.outputs.iter().enumerate() {
+            // What can be no output makes no edges either.
+            if outputs::check(of, output, faults) {
+                made.push(Claim { path: output.path.as_bytes(), job, at });
+            }
+        }
         read.extend(of.inputs.iter().enumerate().filter_map(|(at, input)| match &input.path {
             InputPath::Inside(path) => Some(Claim { path: path.as_bytes(), job, at }),
             InputPath::Absolute(_) => None,
@@ -105,7 +109,8 @@ fn overlap(jobs: &[Job], a: &Claim<'_>, b: &Claim<'_>) -> Diagnostic {
         (true, true) => format!("`{}` has the output `{}` twice", one.name, first.path),
         (true, false) => format!("`{}` and `{}` both write `{}`", one.name, other.name, first.path),
         (false, true) => {
-            format!("of `{}`, the output `{}` and the output `{}` lie in each other", one.name, first.path, second.path)
+            let (inner, outer) = if second.path.is_within(&first.path) { (second, first) } else { (first, second) };
+            format!("the output `{}` of `{}` lies in its output `{}`", inner.path, one.name, outer.path)
         }
         (false, false) => {
             let (inner, outer, of, by) = if second.path.is_within(&first.path) {
@@ -125,8 +130,7 @@ fn overlap(jobs: &[Job], a: &Claim<'_>, b: &Claim<'_>) -> Diagnostic {
     }
     let fault = fault.with(first.span.clone(), if same { "written here" } else { "and here" });
     if a.job == b.job && (first.metric || second.metric) {
-        return fault
-            .help("a metric file is an output of its own; write it outside of the other, or list it only once");
+        return fault.help("a metric file is an output of its own: write it outside of the other");
     }
     fault
 }
@@ -143,8 +147,8 @@ fn by_needs(project: &Project, jobs: &[Job], faults: &mut Vec<Diagnostic>) -> Ve
         ranges.entry(name).and_modify(|range| range.end = index + 1).or_insert(index..index + 1);
     }
     for (index, job) in jobs.iter().enumerate() {
-        for (text, span) in &project.experiments[job.experiment].needs {
-            let text = interpolated(text, job);
+        for (written, span) in &project.experiments[job.experiment].needs {
+            let text = interpolated(written, job);
             if let Some(range) = ranges.get(text.as_str()) {
                 needed.extend(range.clone().filter(|other| *other != index).map(|other| (index, other, span.clone())));
                 continue;
@@ -154,7 +158,8 @@ fn by_needs(project: &Project, jobs: &[Job], faults: &mut Vec<Diagnostic>) -> Ve
             let range = cell.as_ref().and_then(|cell| ranges.get(cell.experiment).cloned()).unwrap_or(0..0);
             let cells = range.clone().filter(|other| cell.as_ref().is_some_and(|cell| cell.selects(&jobs[*other])));
             needed.extend(cells.map(|other| (index, other, span.clone())));
-            if needed.len() == before {
+            // An experiment that is not there was told of by `project`, unless the name was made only here.
+            if needed.len() == before && (!range.is_empty() || !template::is_plain(written)) {
                 let message = format!("there is no job `{text}`");
                 let fault = Diagnostic::error("unknown-job", span.clone(), message, "no such job");
                 let names = jobs[range].iter().map(|job| job.name.0.as_str());

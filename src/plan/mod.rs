@@ -26,15 +26,22 @@ pub use request::Request;
 pub fn build(project: &Project, request: &Request, root: PathBuf) -> (Plan, Vec<Diagnostic>) {
     let mut faults = Vec::new();
     let settings = cells::settings(project, request, &mut faults);
-    let mut jobs = cells::jobs(project, &settings, &root, &mut faults);
+    let (mut jobs, unset) = cells::jobs(project, &settings, &root, &mut faults);
     let declared_outputs = declared::globs(project, &jobs);
     let goals = goals::select(&request.goals, project, &mut jobs, &root);
     let edges = graph::connect(project, &mut jobs, &mut faults);
-    let mut plan = Plan { root, declared_outputs, ..Plan::default() };
-    if !any_error(&faults) {
-        order::arrange(project, jobs, &edges, &mut plan, &mut faults);
+    let mut plan = Plan { declared_outputs, root, ..Plan::default() };
+    let wanted = order::wanted(&jobs);
+    faults.extend(unset.into_iter().filter(|(job, _)| wanted[*job]).map(|(_, fault)| fault));
+    match order::order(&jobs) {
+        Some(order) if !any_error(&faults) => order::arrange(jobs, &order, &wanted, &mut plan),
+        Some(_) => {}
+        None => order::cycles(&jobs, &edges, &mut faults),
     }
     sort(&mut faults);
     faults.extend(goals);
     (plan, faults)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,23 +5,14 @@ use std::collections::BinaryHeap;
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::ids::JobId;
-use crate::project::model::Project;
 
 use super::graph::Needed;
 use super::job::{Job, Plan};
 
-/// Puts the jobs into the plan, or tells every cycle.
-pub(super) fn arrange(
-    project: &Project,
-    jobs: Vec<Job>,
-    needed: &[Needed],
-    plan: &mut Plan,
-    faults: &mut Vec<Diagnostic>,
-) {
-    let Some(order) = order(&jobs) else { return cycles(project, &jobs, needed, faults) };
-    let wanted = wanted(&jobs);
+/// Puts the wanted jobs into the plan.
+pub(super) fn arrange(jobs: Vec<Job>, order: &[usize], wanted: &[bool], plan: &mut Plan) {
     let mut place = vec![JobId(usize::MAX); jobs.len()];
-    let kept: Vec<usize> = order.into_iter().filter(|job| wanted[*job]).collect();
+    let kept: Vec<usize> = order.iter().copied().filter(|job| wanted[*job]).collect();
     for (new, old) in kept.iter().enumerate() {
         place[*old] = JobId(new);
     }
@@ -35,7 +26,9 @@ pub(super) fn arrange(
     for (new, job) in plan.jobs.iter_mut().enumerate() {
         let inputs = job.inputs.iter_mut().map(|input| &mut input.from);
         for ids in inputs.chain([&mut job.needs]) {
-            ids.iter_mut().for_each(|id| *id = place[id.0]);
+            for id in ids.iter_mut() {
+                *id = place[id.0];
+            }
             ids.sort_unstable();
             ids.dedup();
         }
@@ -46,7 +39,7 @@ pub(super) fn arrange(
 }
 
 /// The first of the ready ones in the text comes first; none where there is a cycle.
-fn order(jobs: &[Job]) -> Option<Vec<usize>> {
+pub(super) fn order(jobs: &[Job]) -> Option<Vec<usize>> {
     if jobs.iter().enumerate().all(|(at, job)| job.needs.iter().all(|need| need.0 < at)) {
         return Some((0..jobs.len()).collect());
     }
@@ -73,7 +66,7 @@ fn order(jobs: &[Job]) -> Option<Vec<usize>> {
 }
 
 /// The goals and all that they need.
-fn wanted(jobs: &[Job]) -> Vec<bool> {
+pub(super) fn wanted(jobs: &[Job]) -> Vec<bool> {
     let mut wanted: Vec<bool> = jobs.iter().map(|job| job.goal).collect();
     let mut open: Vec<usize> = (0..jobs.len()).filter(|at| wanted[*at]).collect();
     while let Some(at) = open.pop() {
@@ -87,7 +80,7 @@ fn wanted(jobs: &[Job]) -> Vec<bool> {
 }
 
 /// A fault for every cycle: `a -> b -> a` says that `a` needs `b`.
-fn cycles(project: &Project, jobs: &[Job], needed: &[Needed], faults: &mut Vec<Diagnostic>) {
+pub(super) fn cycles(jobs: &[Job], needed: &[Needed], faults: &mut Vec<Diagnostic>) {
     let stuck = stuck(jobs);
     let next = |at: usize| jobs[at].needs.iter().map(|need| need.0).find(|need| stuck[*need]);
     let mut walk = vec![0; jobs.len()];
@@ -104,11 +97,11 @@ fn cycles(project: &Project, jobs: &[Job], needed: &[Needed], faults: &mut Vec<D
         let ring = &path[first..];
         let least = ring.iter().enumerate().min_by_key(|(_, job)| **job).map_or(0, |(place, _)| place);
         let ring: Vec<usize> = ring.iter().cycle().skip(least).take(ring.len()).copied().collect();
-        faults.push(cycle(project, jobs, needed, &ring));
+        faults.push(cycle(jobs, needed, &ring));
     }
 }
 
-fn cycle(project: &Project, jobs: &[Job], needed: &[Needed], ring: &[usize]) -> Diagnostic {
+fn cycle(jobs: &[Job], needed: &[Needed], ring: &[usize]) -> Diagnostic {
     let name = |at: usize| &jobs[at].name.0;
     let drawn: Vec<&str> = ring.iter().chain(ring.first()).map(|at| name(*at).as_str()).collect();
     let message = format!("the experiments need each other: `{}`", drawn.join(" -> "));
@@ -123,7 +116,6 @@ fn cycle(project: &Project, jobs: &[Job], needed: &[Needed], ring: &[usize]) -> 
             fault = fault.with(span, label);
         }
     }
-    let _ = project;
     fault
 }
 

@@ -18,7 +18,7 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
     let experiments: BTreeSet<usize> = jobs.iter().map(|(experiment, _)| *experiment).collect();
     let experiments: Vec<_> = experiments.into_iter().filter_map(|i| project.experiments.get(i)).collect();
     let environments: BTreeSet<usize> = experiments.iter().map(|experiment| experiment.environment).collect();
-    let mut refuse = |what: String, span: &Span| faults.push(refusal(what, span));
+    let mut refuse = |what: String, span: &Span| faults.push(refusal(&what, span));
     for target in targets.into_iter().filter_map(|i| project.targets.get(i)) {
         if !TARGETS.contains(&target.kind) {
             refuse(format!("target type `{}`", target.kind.name()), &target.span);
@@ -53,7 +53,7 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
     faults
 }
 
-fn refusal(what: String, span: &Span) -> Diagnostic {
+fn refusal(what: &str, span: &Span) -> Diagnostic {
     Diagnostic::error(
         "not-available",
         span.clone(),

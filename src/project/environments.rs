@@ -105,9 +105,6 @@ impl Resolver<'_> {
     }
 
     fn packages(&mut self, table: &Table<'_>) -> Packages {
-        if let Some(requirements) = table.entry("requirements") {
-            return Packages::File(self.file("requirements", requirements).unwrap_or_default());
-        }
         let listed = table.get("packages").map(read::texts).unwrap_or_default();
         for (package, span) in &listed {
             let name = package.trim_start();
@@ -123,6 +120,9 @@ impl Resolver<'_> {
             self.fault(
                 fault.help("a requirement is written as in \"pandas>=2\"; options belong in a requirements file"),
             );
+        }
+        if let Some(requirements) = table.entry("requirements") {
+            return Packages::File(self.file("requirements", requirements).unwrap_or_default());
         }
         Packages::Listed(listed.into_iter().map(|(package, _)| package).collect())
     }

@@ -124,7 +124,8 @@ impl Resolver<'_> {
             }
             _ => {}
         }
-        if declared.len() > 1 {
+        // Of outputs, the plan tells.
+        if declared.len() > 1 && what == "input" {
             self.twice(what, &declared);
         }
         declared

@@ -16,7 +16,7 @@ pub mod template;
 use std::collections::BTreeMap;
 
 use crate::amlfile::Document;
-use crate::amlfile::document::{Entry, Item};
+use crate::amlfile::document::{Entry, Item, Table};
 use crate::amlfile::suggest::nearest;
 use crate::diagnostic::{Diagnostic, Span, sort};
 use crate::relpath::{Outside, RelPath};
@@ -76,7 +76,7 @@ impl Resolver<'_> {
     }
 
     fn workspace(&mut self, folder_name: &str) -> model::Workspace {
-        let empty = Default::default();
+        let empty = Table::default();
         let table = self.document.root.get("workspace").and_then(Item::table).unwrap_or(&empty);
         let text = |key: &str| table.text(key).map(|(text, _)| text);
         let (cache_mode, link) = (text("cache_mode"), text("link"));
@@ -176,12 +176,12 @@ impl Resolver<'_> {
 
 /// A path that is none of the workspace.
 pub(crate) fn outside_fault(key: &str, text: &str, span: &Span, outside: Outside) -> Diagnostic {
-    let message = format!("`{key}` must lie in the workspace, but of `{text}` {outside}");
-    let label = match outside {
-        Outside::Leaves => "leads out of the Amlfile's folder",
-        Outside::Absolute => "begins with `/`",
-        Outside::Nul => "has a NUL byte",
+    let (why, label) = match outside {
+        Outside::Leaves => ("leads out of it", "climbs above the Amlfile's folder"),
+        Outside::Absolute => ("is absolute", "begins with `/`"),
+        Outside::Nul => ("has a NUL byte", "not a path"),
     };
+    let message = format!("`{key}` must lie in the workspace, but `{}` {why}", text.escape_debug());
     let fault = Diagnostic::error("outside-workspace", span.clone(), message, label);
     match outside {
         Outside::Nul => fault,

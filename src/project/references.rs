@@ -1,6 +1,6 @@
 //! Every `${…}` of every experiment names something, and every parameter is named by something.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Resolver;
@@ -114,8 +114,8 @@ impl<'p> Scope<'p> {
                 self.faults.push(unused("parameter", name, span));
             }
         }
-        for (name, _, span) in &experiment.matrix {
-            if !self.used.contains(name.as_str()) {
+        for (name, values, span) in &experiment.matrix {
+            if !self.used.contains(name.as_str()) && !values.is_empty() {
                 let fault = unused("axis", name, span);
                 let why = "all cells run the same command".to_owned();
                 self.faults.push(Diagnostic {
@@ -165,10 +165,8 @@ impl<'p> Scope<'p> {
     /// Whether there is such a parameter; it is used then, and what its own value names is looked at.
     fn param(&mut self, name: &'p str) -> bool {
         let experiment = self.experiment;
-        if self.searched.contains(&name) {
-            return true;
-        }
-        if experiment.matrix.iter().any(|(axis, ..)| axis == name) {
+        let axis = experiment.matrix.iter().any(|(axis, ..)| axis == name);
+        if axis || self.searched.contains(&name) {
             self.used.insert(name);
             return true;
         }
@@ -208,9 +206,8 @@ impl<'p> Scope<'p> {
             Reference::Param(name) => {
                 let own = experiment.params.keys().chain(self.project.params.keys()).map(String::as_str);
                 let axes = experiment.matrix.iter().map(|(name, ..)| name.as_str());
-                let known: BTreeMap<&str, ()> =
-                    own.chain(axes).chain(self.searched.iter().copied()).map(|n| (n, ())).collect();
-                ("parameter", name, "", known.into_keys().collect())
+                let known: BTreeSet<&str> = own.chain(axes).chain(self.searched.iter().copied()).collect();
+                ("parameter", name, "", known.into_iter().collect())
             }
         };
         let message = format!("`${{{name}}}` names no {what} of experiment `{}`", experiment.name);

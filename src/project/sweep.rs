@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::model::Experiment;
 use super::{Resolver, read};
 use crate::amlfile::document::{Entry, Item, Table};
+use crate::amlfile::keys::EXPRESSIONS;
 use crate::amlfile::units;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::value::Value;
@@ -132,7 +133,8 @@ impl Resolver<'_> {
         for entry in sweep.table("space") {
             self.param_name(entry);
             let Some((expression, draw)) = draw(&entry.item) else { continue };
-            if sampling == "grid" && expression != "choice" {
+            let known = EXPRESSIONS.iter().any(|known| known.name == expression);
+            if sampling == "grid" && expression != "choice" && known {
                 let message = format!("`grid` sampling cannot draw from `{expression}`");
                 let fault = Diagnostic::error("bad-expression", entry.item.span.clone(), message, "not in a grid");
                 self.fault(fault.help("a grid takes `choice` only"));

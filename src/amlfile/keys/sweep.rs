@@ -1,6 +1,6 @@
 //! The keys of `[experiments.*.sweep]`, and the expressions of its space.
 //!
-//! The ten expressions and their definitions are those of HyperDrive (`azureml.train.hyperdrive`).
+//! The ten expressions and their definitions are those of `HyperDrive` (`azureml.train.hyperdrive`).
 
 use super::{Key, Kind, Tagged, key};
 

@@ -27,17 +27,19 @@ fn one(text: &str, error: &ParseError) -> Diagnostic {
     let whole = |message: &str, label: &str| Diagnostic::error("syntax", context.clone(), message, label);
     let next = text.get(place.end..).unwrap_or_default().trim_start_matches([' ', '\t']).chars().next();
     match error.description() {
-        what if what.starts_with("string values must be quoted") || what.starts_with("invalid boolean") => {
+        what if ["string values must be quoted", "invalid boolean"].iter().any(|begin| what.starts_with(begin))
+            || what.starts_with("invalid float") && written.starts_with(|c: char| c.is_ascii_alphabetic()) =>
+        {
             if written.is_empty() {
                 return fault("a value is missing", "no value follows the `=`");
             }
             bare(written, &context)
         }
         "missing value" | "missing value for key" => fault("a value is missing", "no value follows the `=`"),
-        "key with no value" if next == Some(':') || written.ends_with(':') => {
-            fault("a key and its value are parted by `=`", "not by `:`")
+        _ if written.ends_with(':') || next == Some(':') && error.description() == "key with no value" => {
+            whole("a key and its value are parted by `=`", "not by `:`")
         }
-        "key with no value" if written.starts_with("//") => fault("a comment begins with `#`", "not a key"),
+        _ if written.starts_with("//") => whole("a comment begins with `#`", "not a comment"),
         "key with no value" => fault("a key has no value", "`=` and a value should follow"),
         "unexpected key or value" => fault("there is more on the line than one entry", "the entry ends before this"),
         "unclosed array" => fault("the list is not closed", "no `]` before this").with(context, "opened here"),
