@@ -291,8 +291,7 @@ fn unavailable(environment: &Environment) -> EnvironmentError {
         EnvironmentKind::Docker(_) => "docker",
         EnvironmentKind::Managed { .. } | EnvironmentKind::UserManaged { .. } => "spark",
     };
-    let name = &environment.name;
-    EnvironmentError::Unavailable(format!("environment `{name}`: `{kind}` is not available in this build"))
+    EnvironmentError::Unavailable(format!("`{kind}` is not available in this build"))
 }
 
 impl Environments for Builder {
@@ -330,8 +329,7 @@ impl Environments for Builder {
             EnvironmentKind::Managed { python, packages } => {
                 let mode = Mode::AsNeeded;
                 let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
-                let unlocked =
-                    || EnvironmentError::Unavailable(format!("environment `{}` is not locked", environment.name));
+                let unlocked = || EnvironmentError::Unavailable("it is not locked".to_owned());
                 let managed = managed.ok_or_else(unlocked)?;
                 let place = build::ready(&self.setup, &environment.name, &managed, || self.uv(), told)?;
                 let variable = place.folder.to_string_lossy().into_owned();

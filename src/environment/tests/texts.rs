@@ -249,7 +249,7 @@ fn distributions_are_read_from_their_folders() {
         "repo-1.0.dist-info/direct_url.json",
         r#"{"url": "https://h/r", "vcs_info": {"vcs": "git", "commit_id": "0123"}}"#,
     );
-    entry("local-1.0.dist-info/direct_url.json", r#"{"url": "file:///home/me/local", "dir_info": {}}"#);
+    entry("local-1.0.dist-info/direct_url.json", r#"{"url": "file:///src/local", "dir_info": {}}"#);
     entry("local-1.0.dist-info/RECORD", "local.py,sha256=abc,3\n../../../bin/local,sha256=def,4\nx.pyc,,\n");
     entry("paths.pth", "/somewhere\n");
     entry("six.py", "");

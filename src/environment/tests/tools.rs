@@ -17,7 +17,7 @@ fn kinds_of_later_issues_are_refused() {
     let world = World::new(false);
     let check = |kind: EnvironmentKind, name: &str| {
         let message = world.key(&environment(kind), true).unwrap_err().to_string();
-        assert_eq!(message, format!("environment `it`: `{name}` is not available in this build"));
+        assert_eq!(message, format!("`{name}` is not available in this build"));
     };
     check(EnvironmentKind::Docker(crate::project::model::Docker::default()), "docker");
     check(EnvironmentKind::Conda(crate::relpath::RelPath::new("conda.yml").unwrap()), "conda");
