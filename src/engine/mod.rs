@@ -106,3 +106,6 @@ pub enum EngineError {
     #[error("could not {doing} {path}: {why}")]
     State { doing: &'static str, path: std::path::PathBuf, why: String },
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ impl Target for FakeTarget {
         if cancel.state() != CancelState::Run {
             return (Outcome::Canceled, Usage::default());
         }
-        let text = launch.argv.last().cloned().unwrap_or_default();
+        let text = text(&launch.argv);
         for step in text.split(';').map(str::trim) {
             let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
             match verb {
@@ -43,5 +43,17 @@ impl Target for FakeTarget {
             }
         }
         (Outcome::Succeeded, Usage::default())
+    }
+}
+
+/// The command as it was written, whether a shell was spared or not.
+fn text(argv: &[String]) -> String {
+    match argv {
+        [_, dash_c, text] if dash_c == "-c" => text.clone(),
+        [program, rest @ ..] => {
+            let name = program.rsplit('/').next().unwrap_or(program).to_owned();
+            std::iter::once(name).chain(rest.iter().cloned()).collect::<Vec<_>>().join(" ")
+        }
+        [] => String::new(),
     }
 }
