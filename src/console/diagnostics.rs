@@ -169,7 +169,6 @@ mod tests {
 
     proptest! {
         #[test]
-        #[expect(clippy::reversed_empty_ranges, reason = "that is what is tried")]
         fn no_span_makes_it_panic(at in 0..40usize, to in 0..40usize, other in 0..40usize) {
             let fault = Diagnostic::error("x", at..to, "m", "l").with(other..at, "c").fix("f", to..other, "r");
             for text in ["", "\n", "é", "a\r\nb", "format = 1\nä = \"ö\"\n", "\u{feff}a"] {
