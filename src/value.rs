@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A value of a parameter, as TOML has it. Shown as a script sees it on its command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,9 +20,9 @@ pub enum Value {
     List(Vec<Value>),
 }
 
-/// A float and the text it was written as.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(into = "f64", from = "f64")]
+/// A float and the text it was written as. As JSON it is a number; a text where JSON has no such number (`inf`, `nan`).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "f64")]
 pub struct Number {
     /// The number.
     pub value: f64,
@@ -30,9 +30,9 @@ pub struct Number {
     pub text: String,
 }
 
-impl From<Number> for f64 {
-    fn from(number: Number) -> Self {
-        number.value
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if self.value.is_finite() { to.serialize_f64(self.value) } else { to.serialize_str(&self.text) }
     }
 }
 
@@ -55,6 +55,29 @@ impl fmt::Display for Value {
                 }
                 Ok(())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_as_a_script_and_as_json_see_them() {
+        let number = |value: f64, text: &str| Value::Float(Number { value, text: text.into() });
+        for (value, shown, json) in [
+            (Value::Bool(true), "true", "true"),
+            (Value::Integer(-3), "-3", "-3"),
+            (number(0.1, "0.10"), "0.10", "0.1"),
+            (number(1000.0, "1e3"), "1e3", "1000.0"),
+            (number(f64::INFINITY, "inf"), "inf", "\"inf\""),
+            (Value::Text("a b".into()), "a b", "\"a b\""),
+            (Value::List(vec![Value::Integer(1), number(0.5, "0.50")]), "1,0.50", "[1,0.5]"),
+        ] {
+            assert_eq!(value.to_string(), shown);
+            assert_eq!(serde_json::to_string(&value).unwrap(), json);
+            serde_json::from_str::<Value>(json).unwrap();
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The JSON schema of the Amlfile takes what the parser takes, and refuses what it refuses.
+//! The JSON schema of the Amlfile takes what the parser takes, and refuses what it refuses; the reference lists what there
+//! is (`SNAPSHOTS=overwrite cargo test --test schema` writes it anew).
 
-use amlrun::amlfile::{parse, schema};
+use amlrun::amlfile::{parse, reference, schema};
 use amlrun::diagnostic::{Source, any_error};
 use serde_json::Value;
 
@@ -142,4 +143,11 @@ fn parser_and_schema_agree() {
     check("[experiments.x.sweep.space]\na = { uniform = [0, 1], normal = [0, 1] }", false);
     check("[experiments.x.sweep.space]\na = { unifrom = [0, 1] }", false);
     check("[workspace]\nname = \"\"", false);
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/amlfile-keys.md");
+    let expected = snapbox::Data::read_from(&file, None).raw();
+    snapbox::Assert::new().action_env("SNAPSHOTS").normalize_paths(false).eq(reference(), expected);
 }

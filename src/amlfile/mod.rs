@@ -7,6 +7,7 @@
 pub mod document;
 pub mod keys;
 mod load;
+mod reference;
 mod schema;
 mod shape;
 pub mod suggest;
@@ -15,6 +16,7 @@ pub mod units;
 
 pub use document::Document;
 pub use load::load;
+pub use reference::reference;
 pub use schema::schema;
 pub(crate) use shape::{listed, quoted};
 pub use syntax::typed;
@@ -48,13 +50,12 @@ pub fn parse(source: &Source) -> (Document<'_>, Vec<Diagnostic>) {
 fn format(document: &Document<'_>) -> Option<Diagnostic> {
     let Some(item) = document.root.get("format") else {
         // An empty text has a fault of its own.
-        return (!document.root.entries().is_empty()).then(|| {
-            Diagnostic::error("missing-format", 0..0, "the Amlfile does not say its format", "").fix(
-                "say it first",
-                0..0,
-                "format = 1\n",
-            )
-        });
+        let first =
+            document.root.entries().iter().map(|entry| entry.key_span.start.min(entry.item.span.start)).min()?;
+        let line = document.text.get(..first).unwrap_or_default().rfind('\n').map_or(0, |newline| newline + 1);
+        let fault =
+            Diagnostic::error("missing-format", line..line, "the Amlfile does not say its format", "before this");
+        return Some(fault.fix("say it first", line..line, "format = 1\n\n"));
     };
     let fault = |code, message: String, label: &str| Diagnostic::error(code, item.span.clone(), message, label);
     match item.integer() {

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::options::{Common, PlanOptions};
 use super::surroundings::Surroundings;
 use crate::console::{self, Style, diagnostics};
-use crate::diagnostic::{Diagnostic, Source, any_error};
+use crate::diagnostic::{Diagnostic, Source, any_error, sort};
 use crate::plan::job::Plan;
 use crate::plan::request::Request;
 use crate::project::{Found, Project, refusals};
@@ -98,6 +98,12 @@ pub fn load(common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
     };
     let (project, more) = project::resolve(&document, &name, &probe);
     faults.extend(more);
+    if any_error(&faults) && !document.broken {
+        // The graph has faults of its own; all are told at once.
+        let request = Request { variables: here.variables.clone(), ..Request::default() };
+        faults.extend(plan::build(&project, &request, root.clone()).1);
+    }
+    sort(&mut faults);
     drop(document);
     let loaded = Loaded { project, root, amlfile: file, source, json: common.json, style };
     loaded.report(&faults)?;

@@ -192,3 +192,6 @@ pub(crate) fn outside_fault(key: &str, text: &str, span: &Span, outside: Outside
 fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,6 +147,12 @@ impl<'p> Scope<'p> {
         let experiment = self.experiment;
         let of = |declared: &'p [super::model::Declared]| declared.iter().map(super::model::Declared::name);
         match (Reference::of(name), place) {
+            (Reference::Variable(variable), _) if experiment.secrets.iter().any(|secret| secret == variable) => {
+                let at = self.place(text, span, range);
+                let message = format!("`${{{name}}}` would put the secret `{variable}` into the key and the record");
+                let fault = Diagnostic::error("secret-reference", at, message, "a secret");
+                self.faults.push(fault.help("the script finds it in its environment"));
+            }
             (Reference::Variable(variable), _) if !variable.is_empty() => {}
             (Reference::Input(_) | Reference::Output(_), Place::NoPaths(what)) => {
                 let at = self.place(text, span, range);
