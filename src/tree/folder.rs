@@ -1,5 +1,6 @@
 //! Reading one folder: its names, then the stamps of its files against the cache, and the bytes of those that changed.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -13,9 +14,10 @@ use super::crew::Crew;
 use super::excluded::joined;
 use super::link::{Followed, Leads};
 use super::listing::Listing;
+use super::pending::{Found, Pending};
 use super::probe::Probe;
 use super::read::{self, Outcome};
-use super::walk::{FileUp, FolderTask, Found, Pending, Place, Row, Scratch, Task, Up, Walk};
+use super::walk::{FileUp, FolderTask, Place, Row, Scratch, Task, Up, Walk};
 use crate::digest::Digest;
 
 /// Units of work (about a microsecond each) after which a folder is split, should another thread have nothing to do.
@@ -57,12 +59,11 @@ impl Walk<'_> {
                 return self.deliver(up, None, crew, scratch);
             }
         };
-        let below = match &mut sources {
-            Some(sources) => sources.select(self.ground, &place, &folder, &mut listing),
-            None => {
-                self.ground.leave_state(&place.disk, &mut listing);
-                std::collections::BTreeMap::new()
-            }
+        let below = if let Some(sources) = &mut sources {
+            sources.select(self.ground, &place, &folder, &mut listing)
+        } else {
+            self.ground.leave_state(&place.disk, &mut listing);
+            BTreeMap::new()
         };
         let length = listing.len();
         let pending = Arc::new(Pending {

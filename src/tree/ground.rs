@@ -1,6 +1,6 @@
 //! The ground's face.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::listing::Listing;
 use super::notes::Notes;
 use super::probe::{self, Probe};
 use super::top;
-use super::walk::{Task, Walk};
+use super::walk::Walk;
 use super::{Folder, Measured, SourceSpec, Stamp, TreeError, Watch, What};
 use crate::relpath::RelPath;
 
@@ -67,7 +67,9 @@ impl Ground {
     /// # Errors
     /// Where a glob is not one, or leaves the workspace.
     pub fn exclude(&mut self, output_globs: &[String], files: &[RelPath]) -> Result<(), TreeError> {
-        files.iter().for_each(|path| self.excluded.add(path));
+        for path in files {
+            self.excluded.add(path);
+        }
         for glob in output_globs {
             self.excluded.add_glob(glob).map_err(|why| TreeError {
                 doing: "exclude the outputs",
@@ -89,36 +91,37 @@ impl Ground {
         results
     }
 
-    /// The trees of source directories, in their order.
+    /// The trees of source directories, in their order. Specs that come to the same are walked once.
     pub fn measure_sources(&self, specs: &[SourceSpec], watch: &dyn Watch) -> Vec<Result<Measured, TreeError>> {
-        let mut distinct: BTreeMap<&SourceSpec, usize> = BTreeMap::new();
-        let mut known = Vec::new();
-        let mut tasks = Vec::new();
-        for spec in specs {
-            let slot = distinct.len();
-            distinct.entry(spec).or_insert_with(|| {
-                match top::sources(self, spec, slot) {
-                    Ok(Ok(task)) => {
-                        tasks.push(task);
-                        known.push(None);
-                    }
-                    Ok(Err(measured)) => known.push(Some(Ok(measured))),
-                    Err(error) => known.push(Some(Err(error))),
+        let specs: Vec<SourceSpec> = specs.iter().map(|spec| self.plain(spec)).collect();
+        let distinct: BTreeSet<&SourceSpec> = specs.iter().collect();
+        let mut results = BTreeMap::new();
+        let (mut tasks, mut walked) = (Vec::new(), Vec::new());
+        for spec in distinct {
+            match top::sources(self, spec, walked.len()) {
+                Ok(Ok(task)) => {
+                    tasks.push(task);
+                    walked.push(spec);
                 }
-                slot
-            });
+                Ok(Err(empty)) => drop(results.insert(spec, Ok(empty))),
+                Err(error) => drop(results.insert(spec, Err(error))),
+            }
         }
-        let walked = if tasks.is_empty() { Vec::new() } else { self.walk(watch, distinct.len(), tasks) };
-        let of = |spec: &SourceSpec| {
-            let slot = distinct.get(spec).copied()?;
-            known.get(slot).cloned().flatten().or_else(|| walked.get(slot).cloned())
-        };
+        let (found, _) = Walk::new(self, watch, walked.len(), false).run(tasks);
+        for (spec, found) in walked.into_iter().zip(found) {
+            let nothing = || self.nothing_at(spec.directory.as_path());
+            results.insert(spec, found.and_then(|found| found.ok_or_else(nothing)));
+        }
+        let of = |spec| results.get(spec).cloned();
         specs.iter().map(|spec| of(spec).unwrap_or_else(|| Err(self.nothing_at(spec.directory.as_path())))).collect()
     }
 
-    fn walk(&self, watch: &dyn Watch, slots: usize, tasks: Vec<Task>) -> Vec<Result<Measured, TreeError>> {
-        let (results, _) = Walk::new(self, watch, slots, false).run(tasks);
-        results.into_iter().map(|result| result?.ok_or_else(|| self.nothing_at(Path::new("")))).collect()
+    /// The same without inputs that are outputs of the project, which are out anyway: the jobs of a matrix each have their own.
+    fn plain(&self, spec: &SourceSpec) -> SourceSpec {
+        let counts = |path: &&RelPath| spec.directory.is_within(path) || !self.excluded.holds(path.as_bytes());
+        let mut without: Vec<RelPath> = spec.without.iter().filter(counts).cloned().collect();
+        without.sort();
+        SourceSpec { without, ..spec.clone() }
     }
 
     /// The stamp of what is at a path, a symlink followed; `None` where nothing is there. Reads nothing.

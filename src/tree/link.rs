@@ -13,9 +13,10 @@ use rustix::fs::{CWD, FileType};
 use rustix::io::Errno;
 
 use super::excluded::joined;
+use super::pending::Pending;
 use super::probe::Probe;
 use super::read;
-use super::walk::{FileUp, FolderTask, Pending, Place, Row, Scratch, Task, Up, Walk};
+use super::walk::{FileUp, FolderTask, Place, Row, Scratch, Task, Up, Walk};
 
 /// How often links may lead out of trees that links led into.
 const DEPTH: usize = 16;

@@ -8,6 +8,7 @@
 //! must not change the key by the folder that it lies in. Links are explained in `link.rs`; FIFOs, sockets and devices are
 //! errors. A file is trusted unread only by the rule in `probe.rs`.
 
+mod arrival;
 mod cache;
 mod crew;
 mod excluded;
@@ -17,6 +18,7 @@ mod link;
 mod listing;
 mod narrow;
 mod notes;
+mod pending;
 mod probe;
 mod read;
 mod rules;

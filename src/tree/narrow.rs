@@ -161,11 +161,8 @@ impl Narrow {
             Vec::new()
         } else {
             let deeper = self.globs.iter().map(|(globs, way)| (globs.clone(), joined(way, name)));
-            deeper
-                .filter(|(globs, way)| {
-                    globs.depth.is_none_or(|depth| way.iter().filter(|&&b| b == b'/').count() + 1 < depth)
-                })
-                .collect()
+            let folders = |way: &[u8]| way.split(|&b| b == b'/').count();
+            deeper.filter(|(globs, way)| globs.depth.is_none_or(|depth| folders(way) < depth)).collect()
         };
         globs.extend(child.and_then(|child| child.globs.clone()).map(|globs| (globs, Vec::new())));
         let below = Self { all, node: child.cloned(), globs, only_script: self.only_script };

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 /// Bytes read at once: small enough to stay in a core's own cache until they are hashed.
 const BUFFER: usize = 256 * 1024;
 /// Bytes of a large file that one thread reads and hashes on its own: a whole subtree of BLAKE3's tree, so a power of two.
-const PIECE: u64 = 512 * 1024;
+const PIECE: u64 = 256 * 1024;
 /// Files from this size on are hashed by all threads.
 pub(super) const LARGE: u64 = 4 << 20;
 /// How often a file that changes under the reader is begun again.
@@ -198,13 +198,11 @@ fn halves(values: &[ChainingValue], size: u64) -> (ChainingValue, ChainingValue)
 }
 
 fn subtree(values: &[ChainingValue], size: u64) -> ChainingValue {
-    match values {
-        [value] => *value,
-        _ => {
-            let (left, right) = halves(values, size);
-            hazmat::merge_subtrees_non_root(&left, &right, Mode::Hash)
-        }
+    if let [value] = values {
+        return *value;
     }
+    let (left, right) = halves(values, size);
+    hazmat::merge_subtrees_non_root(&left, &right, Mode::Hash)
 }
 
 #[cfg(test)]
@@ -236,7 +234,7 @@ mod tests {
             2 * large + 3 * piece - 1,
             3 * large + 1024,
         ] {
-            let bytes: Vec<u8> = (0..size).map(|n| (n % 251) as u8 ^ (n >> 13) as u8).collect();
+            let bytes: Vec<u8> = (0..size).map(|n| (n ^ (n >> 13)).to_le_bytes()[0]).collect();
             let path = folder.path().join("file");
             std::fs::remove_file(&path).ok();
             std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), &bytes).unwrap();

@@ -266,7 +266,7 @@ mod tests {
             let mut rules = Rules::Aml(Arc::new(Aml::new(file)), None);
             let ends = path.match_indices('/').map(|(at, _)| at);
             for end in ends {
-                match rules.of(path[..end].as_bytes(), true).below {
+                match rules.of(&path.as_bytes()[..end], true).below {
                     Some(below) => rules = below,
                     None => return assert!(ignored, "{path} under {text:?} is never reached"),
                 }

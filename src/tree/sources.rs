@@ -34,7 +34,9 @@ impl Sources {
     /// For a source directory at `disk`, or what is wrong with its globs.
     pub(super) fn new(spec: &SourceSpec, disk: &Path, ground: &Ground) -> Result<Self, String> {
         let mut without = Excluded::default();
-        spec.without.iter().for_each(|path| without.add(path));
+        for path in &spec.without {
+            without.add(path);
+        }
         let is_out = spec.without.iter().any(|path| spec.directory.is_within(path));
         let narrow = if is_out { Narrow::script_only(spec)? } else { Narrow::new(spec)? };
         let rules = if narrow.is_empty() { Rules::none() } else { Rules::new(disk, &ground.root) };
@@ -89,16 +91,18 @@ impl Sources {
         let is_folder = leads_to_folder(place, listing, at);
         let is_out = NEVER.contains(&name) || excluded.is_some_and(|(a, b)| a.has(name) || b.has(name));
         if is_out {
-            return match is_folder {
-                true => self.narrow.of_excluded(name).map(|narrow| self.below(narrow, &self.rules)),
-                false => (self.narrow.of_file(name) == Said::Script).then_some(Choice::File),
-            };
+            if is_folder {
+                return self.narrow.of_excluded(name).map(|narrow| self.below(narrow, &self.rules));
+            }
+            return (self.narrow.of_file(name) == Said::Script).then_some(Choice::File);
         }
         // Most names are not asked for where `sources` narrows, and most folders have no rules: no path is built for those.
         let seen = if self.rules.is_empty() { Vec::new() } else { joined(&place.seen, name) };
-        let ruling = |is_folder: bool| match self.rules.is_empty() {
-            true => Ruling { ignored: false, below: Some(self.rules.clone()) },
-            false => self.rules.of(&seen, is_folder),
+        let ruling = |is_folder: bool| {
+            if self.rules.is_empty() {
+                return Ruling { ignored: false, below: Some(self.rules.clone()) };
+            }
+            self.rules.of(&seen, is_folder)
         };
         let note = |is_folder: bool| {
             if let Some(rule) = self.rules.place(&seen, is_folder) {

@@ -111,21 +111,19 @@ impl Walk<'_> {
         crew.worked(names.len());
         for (name, slot) in names {
             let long;
-            let (at, path) = match &folder {
-                Some(folder) => (folder.as_fd(), name.as_c_str()),
-                None => {
-                    long = CString::new(joined(&group.folder, name.to_bytes())).unwrap_or_default();
-                    (CWD, long.as_c_str())
-                }
+            let (at, path) = if let Some(folder) = &folder {
+                (folder.as_fd(), name.as_c_str())
+            } else {
+                long = CString::new(joined(&group.folder, name.to_bytes())).unwrap_or_default();
+                (CWD, long.as_c_str())
             };
             match Probe::of(at, path) {
                 Ok(probe) if probe.file_type() == FileType::RegularFile => {
-                    match self.trusted(&group.folder, name.to_bytes(), &probe) {
-                        Some(digest) => results.push((*slot, Row::of_file(digest, &probe), probe)),
-                        None => {
-                            let outcome = read::digest(at, path, &mut scratch.bytes);
-                            self.single(group, name, *slot, outcome, crew, scratch);
-                        }
+                    if let Some(digest) = self.trusted(&group.folder, name.to_bytes(), &probe) {
+                        results.push((*slot, Row::of_file(digest, &probe), probe));
+                    } else {
+                        let outcome = read::digest(at, path, &mut scratch.bytes);
+                        self.single(group, name, *slot, outcome, crew, scratch);
                     }
                 }
                 Ok(probe) => self.other(joined(&group.folder, name.to_bytes()), *slot, probe, crew, scratch),

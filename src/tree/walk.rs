@@ -5,19 +5,18 @@
 //! folders between the root and those at work.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cache::{Builder, Known, Section};
 use super::crew::Crew;
 use super::link::Base;
-use super::listing::Listing;
+use super::pending::Pending;
 use super::probe::{self, Probe};
-use super::read::{self, Large, Outcome};
+use super::read::Large;
 use super::sources::Sources;
 use super::top::Group;
 use super::{Folder, Ground, Measured, TreeError, Watch};
@@ -82,34 +81,6 @@ pub(super) enum FileUp {
     Entry(Arc<Pending>, usize),
     /// Elsewhere: it was asked for by its path, or a link leads to it.
     Away { up: Up, slot: usize, folder: Vec<u8>, name: Vec<u8> },
-}
-
-/// A folder of which parts are not finished.
-pub(super) struct Pending {
-    pub(super) place: Place,
-    pub(super) up: Up,
-    pub(super) sources: Option<Sources>,
-    pub(super) attempt: u8,
-    pub(super) listing: Listing,
-    /// Whether the listing is only of names that were asked for.
-    pub(super) is_partial: bool,
-    /// What is taken of its folders, by number.
-    pub(super) below: BTreeMap<usize, Sources>,
-    pub(super) old: Option<Arc<Section>>,
-    /// Parts that are not finished.
-    pub(super) left: AtomicUsize,
-    /// Whether something was listed and then gone.
-    pub(super) vanished: AtomicBool,
-    /// Rows of `old` that were met.
-    pub(super) kept: AtomicUsize,
-    pub(super) found: Mutex<Found>,
-}
-
-/// What was found in a folder.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) rows: Vec<Option<Row>>,
-    pub(super) fresh: Vec<(usize, Known)>,
 }
 
 /// An entry's content.
@@ -205,7 +176,7 @@ impl<'a> Walk<'a> {
     /// Records why something could not be measured. Of several reasons that of the first path is told, so that the same
     /// fault is told each time.
     pub(super) fn fault(&self, slot: usize, doing: &'static str, disk: Vec<u8>, why: impl std::fmt::Display) {
-        let path = PathBuf::from(OsStr::from_bytes(&disk).to_owned());
+        let path = PathBuf::from(OsString::from_vec(disk));
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         if faults.get(&slot).is_none_or(|known| path < known.path) {
             faults.insert(slot, TreeError { doing, path, why: why.to_string() });
@@ -292,175 +263,5 @@ impl<'a> Walk<'a> {
             folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
         }
         Row { kind: Kind::Folder, digest, size, files }
-    }
-
-    /// Hashes pieces of a large file, and with the last hand hands its digest on.
-    fn pieces(&self, large: Arc<Large>, up: FileUp, crew: &Crew<'_, Task>, scratch: &mut Scratch) {
-        large.work(&mut scratch.bytes, |bytes| self.saw(0, bytes));
-        if large.hands.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let (outcome, tries) = large.finish();
-            self.read(outcome, up, tries, crew, scratch);
-        }
-    }
-
-    /// Takes what came of reading a file.
-    pub(super) fn read(
-        &self,
-        outcome: Outcome,
-        up: FileUp,
-        tries: usize,
-        crew: &Crew<'_, Task>,
-        scratch: &mut Scratch,
-    ) {
-        match outcome {
-            Outcome::Large(file, probe) if probe.size < read::LARGE => {
-                let outcome = read::small(&file, probe, &mut scratch.bytes);
-                self.read(outcome, up, tries, crew, scratch);
-            }
-            Outcome::Large(file, probe) => {
-                crew.worked(usize::try_from(probe.size >> 12).unwrap_or(usize::MAX >> 1));
-                let hands = crew.hands();
-                let large = Arc::new(Large::new(file, probe, hands, tries));
-                crew.push((0..hands).map(|_| Task::Pieces(large.clone(), up.clone())));
-            }
-            Outcome::Read(digest, probe) => self.file_done(up, digest, probe, crew, scratch),
-            Outcome::Vanished => match up {
-                FileUp::Entry(pending, at) => {
-                    let disk = pending.disk(at);
-                    self.vanished(Up::Entry(pending, at), 0, disk, crew, scratch);
-                }
-                FileUp::Away { up, slot, folder, name } => {
-                    self.vanished(up, slot, super::excluded::joined(&folder, &name), crew, scratch);
-                }
-            },
-            Outcome::Refused(errno) => self.file_failed(up, &errno, crew, scratch),
-            Outcome::Restless => {
-                self.file_failed(up, &"it kept changing while it was read; is something writing it?", crew, scratch);
-            }
-        }
-    }
-
-    fn file_done(&self, up: FileUp, digest: Digest, probe: Probe, crew: &Crew<'_, Task>, scratch: &mut Scratch) {
-        let row = Row::of_file(digest, &probe);
-        match up {
-            FileUp::Entry(pending, at) => {
-                let is_settled = self.is_worth_keeping(&probe, &pending.place.disk, pending.listing.name(at));
-                let mut found = pending.found();
-                if is_settled {
-                    found.fresh.push((at, Known { probe, digest }));
-                }
-                found.rows[at] = Some(row);
-                drop(found);
-                self.finish(pending, crew, scratch);
-            }
-            FileUp::Away { up, folder, name, .. } => {
-                if self.is_worth_keeping(&probe, &folder, &name) {
-                    self.ground.cache.learn_row(self.ground.key(&folder), &name, Some(Known { probe, digest }));
-                }
-                let up = match up {
-                    // The stamp of what was read, not of what was looked at before.
-                    Up::Top(slot, _) => Up::Top(slot, probe),
-                    entry @ Up::Entry(..) => entry,
-                };
-                self.deliver(up, Some(row), crew, scratch);
-            }
-        }
-    }
-
-    fn file_failed(&self, up: FileUp, why: &dyn std::fmt::Display, crew: &Crew<'_, Task>, scratch: &mut Scratch) {
-        match up {
-            FileUp::Entry(pending, at) => {
-                self.fault(pending.place.slot, "read", pending.disk(at), why);
-                self.finish(pending, crew, scratch);
-            }
-            FileUp::Away { up, slot, folder, name } => {
-                self.fault(slot, "read", super::excluded::joined(&folder, &name), why);
-                self.deliver(up, None, crew, scratch);
-            }
-        }
-    }
-
-    /// Whether a file's stamp proves something from now on. A file that was changed just now is looked at again when the
-    /// cache is saved; one from the future is told.
-    pub(super) fn is_worth_keeping(&self, probe: &Probe, folder: &[u8], name: &[u8]) -> bool {
-        if probe.is_settled(self.now) {
-            return self.ground.keeps(folder);
-        }
-        self.ground.unsettled(probe, folder, name);
-        false
-    }
-}
-
-impl Pending {
-    pub(super) fn found(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The path of an entry.
-    pub(super) fn disk(&self, at: usize) -> Vec<u8> {
-        super::excluded::joined(&self.place.disk, self.listing.name(at))
-    }
-
-    /// Notes that an entry is gone: the first time it is a reason to read the folder again, the second time a fault.
-    pub(super) fn lose(&self, walk: &Walk<'_>, disk: Vec<u8>) {
-        self.vanished.store(true, Ordering::Release);
-        if self.attempt > 0 {
-            walk.fault(self.place.slot, "read", disk, "it vanished while the folder was read, twice");
-        }
-    }
-
-    /// The same folder, to be read again.
-    fn again(&self) -> FolderTask {
-        FolderTask {
-            place: self.place.clone(),
-            up: self.up.clone(),
-            sources: self.sources.clone(),
-            attempt: self.attempt + 1,
-        }
-    }
-
-    /// Hands the cache what is new about this folder's files, and that some are gone.
-    fn learn(&self, walk: &Walk<'_>, fresh: &mut [(usize, Known)]) {
-        let old = self.old.as_deref();
-        if fresh.is_empty() && old.is_none_or(|old| self.kept.load(Ordering::Relaxed) == old.len()) {
-            return;
-        }
-        if !walk.ground.keeps(&self.place.disk) {
-            return;
-        }
-        fresh.sort_unstable_by_key(|(at, _)| *at);
-        let mut fresh = fresh.iter().peekable();
-        let mut builder = Builder::default();
-        let mut row = 0;
-        for at in 0..self.listing.len() {
-            let name = self.listing.name(at);
-            if self.is_partial
-                && let Some(old) = old
-            {
-                // What was not asked for stays as it was.
-                while row < old.len() && old.name(row) < name {
-                    builder.push(old.name(row), &old.known(row));
-                    row += 1;
-                }
-            }
-            let kept = old.and_then(|old| old.seek(&mut row, name).map(|row| old.known(row)));
-            if kept.is_some() {
-                row += 1;
-            }
-            let is_file = self.listing.kind(at) == rustix::fs::FileType::RegularFile;
-            let known = fresh.next_if(|(fresh, _)| *fresh == at).map(|(_, known)| *known).or(kept.filter(|_| is_file));
-            if let Some(known) = known {
-                builder.push(name, &known);
-            }
-        }
-        if self.is_partial
-            && let Some(old) = old
-        {
-            (row..old.len()).for_each(|row| builder.push(old.name(row), &old.known(row)));
-        }
-        let section = builder.finish();
-        if section.as_ref().map(Section::bytes) != old.map(Section::bytes) {
-            walk.ground.cache.learn_section(walk.ground.key(&self.place.disk).to_vec(), section);
-        }
     }
 }

@@ -37,20 +37,47 @@ const SKEW: i64 = 60_000_000_000;
 pub(super) struct Cache {
     folder: PathBuf,
     opened: i64,
-    /// The file; `None` until it was first looked for.
-    saved: Mutex<Option<Option<Arc<Saved>>>>,
+    saved: Mutex<OnDisk>,
     learnt: Mutex<BTreeMap<Vec<u8>, Learnt>>,
     has_learnt: AtomicBool,
-    recent: Mutex<Vec<(Vec<u8>, Option<Arc<Section>>)>>,
+    recent: Mutex<Vec<Recent>>,
+}
+
+/// The file.
+#[derive(Debug, Default)]
+enum OnDisk {
+    /// Not looked for yet.
+    #[default]
+    Unread,
+    /// There is none that could be read.
+    Absent,
+    /// As it was when it was first needed.
+    Open(Arc<Saved>),
+}
+
+/// A section that was looked into not long ago, by its key.
+#[derive(Debug)]
+struct Recent {
+    key: Vec<u8>,
+    section: Option<Arc<Section>>,
 }
 
 /// What this process learnt about a folder.
 #[derive(Debug, Default)]
 struct Learnt {
-    /// All its rows, where it was walked; instead of what was saved.
-    whole: Option<Option<Arc<Section>>>,
+    rest: Rest,
     /// Single files since then; `None` for one that is gone.
     rows: BTreeMap<Vec<u8>, Option<Known>>,
+}
+
+/// Where a folder's other rows are.
+#[derive(Debug, Default)]
+enum Rest {
+    /// In the file, if anywhere.
+    #[default]
+    Saved,
+    /// These are all: it was walked.
+    Walked(Option<Arc<Section>>),
 }
 
 impl Cache {
@@ -67,7 +94,14 @@ impl Cache {
 
     fn saved(&self) -> Option<Arc<Saved>> {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        saved.get_or_insert_with(|| Saved::open(&self.folder.join(NAME)).map(Arc::new)).clone()
+        if matches!(*saved, OnDisk::Unread) {
+            let open = Saved::open(&self.folder.join(NAME));
+            *saved = open.map_or(OnDisk::Absent, |open| OnDisk::Open(Arc::new(open)));
+        }
+        match &*saved {
+            OnDisk::Open(open) => Some(open.clone()),
+            OnDisk::Unread | OnDisk::Absent => None,
+        }
     }
 
     fn learnt(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Learnt>> {
@@ -92,25 +126,25 @@ impl Cache {
             if let Some(row) = learnt.rows.get(name) {
                 return *row;
             }
-            if let Some(whole) = &learnt.whole {
-                return whole.as_ref()?.find(name);
+            if let Rest::Walked(section) = &learnt.rest {
+                return section.as_ref()?.find(name);
             }
         }
         let saved = self.saved()?;
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = recent.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
-            recent.insert(0, (key.to_owned(), saved.section(key).map(Arc::new)));
+        let at = recent.iter().position(|recent| recent.key == key).unwrap_or_else(|| {
+            recent.insert(0, Recent { key: key.to_owned(), section: saved.section(key).map(Arc::new) });
             recent.truncate(RECENT);
             0
         });
-        let section = recent.get(at)?.1.clone();
+        let section = recent.get(at)?.section.clone();
         drop(recent);
         section?.find(name)
     }
 
     /// Takes a walked folder's rows in place of what was known.
     pub(super) fn learn_section(&self, key: Vec<u8>, section: Option<Section>) {
-        self.learnt().insert(key, Learnt { whole: Some(section.map(Arc::new)), rows: BTreeMap::new() });
+        self.learnt().insert(key, Learnt { rest: Rest::Walked(section.map(Arc::new)), rows: BTreeMap::new() });
         self.has_learnt.store(true, Ordering::Release);
     }
 
@@ -141,7 +175,7 @@ impl Cache {
         let pieces = compose(old.as_deref(), &learnt, &age, resolve);
         file::write(temporary.as_file_mut(), old.as_ref().map_or(1, |old| old.turn + 1), &pieces, old.as_deref())?;
         temporary.persist(&path).map_err(|failure| failure.error)?;
-        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = OnDisk::Unread;
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         learnt.clear();
         self.has_learnt.store(false, Ordering::Release);
@@ -152,7 +186,10 @@ impl Cache {
 impl Learnt {
     /// All rows of the folder as they are known now.
     fn merged(&self, saved: impl FnOnce() -> Option<Arc<Section>>) -> Option<Arc<Section>> {
-        let base = self.whole.clone().unwrap_or_else(saved);
+        let base = match &self.rest {
+            Rest::Saved => saved(),
+            Rest::Walked(section) => section.clone(),
+        };
         if self.rows.is_empty() {
             return base;
         }
@@ -162,15 +199,15 @@ impl Learnt {
             let Some(base) = &base else { break };
             let name = base.name(at);
             while let Some((new, row)) = rows.next_if(|(new, _)| new.as_slice() < name) {
-                row.iter().for_each(|row| builder.push(new, row));
+                builder.extend(new, row.as_ref());
             }
             match rows.next_if(|(new, _)| new.as_slice() == name) {
-                Some((_, row)) => row.iter().for_each(|row| builder.push(name, row)),
+                Some((_, row)) => builder.extend(name, row.as_ref()),
                 None => builder.push(name, &base.known(at)),
             }
         }
         for (new, row) in rows {
-            row.iter().for_each(|row| builder.push(new, row));
+            builder.extend(new, row.as_ref());
         }
         builder.finish().map(Arc::new)
     }
@@ -240,7 +277,7 @@ fn compose(
     if let Some(old) = old.filter(|_| total <= LIMIT) {
         for at in 0..count {
             let key = old.key(at);
-            if !learnt.contains_key(key) && !(tidy && !resolve(key).is_dir()) {
+            if !learnt.contains_key(key) && (!tidy || resolve(key).is_dir()) {
                 pieces.push((key.to_owned(), Piece::Old(old.span(at))));
             }
         }

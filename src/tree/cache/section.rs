@@ -134,6 +134,13 @@ impl Builder {
         self.bytes.extend_from_slice(name);
     }
 
+    /// Adds a row, where there is one.
+    pub(in crate::tree) fn extend(&mut self, name: &[u8], known: Option<&Known>) {
+        if let Some(known) = known {
+            self.push(name, known);
+        }
+    }
+
     /// The section; none of no rows.
     pub(in crate::tree) fn finish(mut self) -> Option<Section> {
         self.bytes.shrink_to_fit();

@@ -36,7 +36,9 @@ struct Field(tempfile::TempDir);
 impl Field {
     fn new(files: &[&str]) -> Self {
         let field = Self(tempfile::tempdir().unwrap());
-        files.iter().for_each(|path| field.write(path, path));
+        for path in files {
+            field.write(path, path);
+        }
         field
     }
 
