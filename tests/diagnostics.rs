@@ -1,6 +1,8 @@
 //! The broken Amlfiles of `fixtures/broken`, and what is said of them, carets included. `SNAPSHOTS=overwrite cargo test
 //! --test diagnostics` writes the expectations anew.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +92,7 @@ fn requests() {
     let drawn = console::diagnostics::draw(&source, &faults, false);
     snapbox::Assert::new().action_env("SNAPSHOTS").eq(
         drawn,
-        snapbox::str![[r#"
+        snapbox::str![[r"
 error[unknown-parameter]: `--set alhpa=…`: there is no parameter `alhpa`
  |
  = help: did you mean `alpha`?
@@ -106,7 +108,7 @@ error[nothing-matched]: no experiment, job or output matches `nothing/like/it`
  = help: the experiments are `train`, `score`, `count`, `tune`
 
 
-"#]],
+"]],
     );
 }
 
