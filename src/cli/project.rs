@@ -84,7 +84,7 @@ pub fn load(common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
     let root = file.parent().map_or_else(|| here.cwd.clone(), Path::to_owned);
     let shown = file.strip_prefix(&here.cwd).unwrap_or(&file).display().to_string();
     let source = amlfile::load(&file, &shown).map_err(|error| {
-        let mut error = CliError::world(format!("could not read {shown}: {error}"));
+        let mut error = CliError::world(error);
         error.exit = Exit::Usage;
         error
     })?;

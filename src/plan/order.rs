@@ -9,6 +9,9 @@ use crate::ids::JobId;
 use super::graph::Needed;
 use super::job::{Job, Plan};
 
+/// So many jobs of a cycle are named.
+const LONGEST: usize = 12;
+
 /// Puts the wanted jobs into the plan.
 pub(super) fn arrange(jobs: Vec<Job>, order: &[usize], wanted: &[bool], plan: &mut Plan) {
     let mut place = vec![JobId(usize::MAX); jobs.len()];
@@ -103,9 +106,14 @@ pub(super) fn cycles(jobs: &[Job], needed: &[Needed], faults: &mut Vec<Diagnosti
 
 fn cycle(jobs: &[Job], needed: &[Needed], ring: &[usize]) -> Diagnostic {
     let name = |at: usize| &jobs[at].name.0;
-    let drawn: Vec<&str> = ring.iter().chain(ring.first()).map(|at| name(*at).as_str()).collect();
+    let shown = &ring[..ring.len().min(LONGEST)];
+    let mut drawn: Vec<&str> = shown.iter().map(|at| name(*at).as_str()).collect();
+    if shown.len() < ring.len() {
+        drawn.push("…");
+    }
+    drawn.extend(ring.first().map(|at| name(*at).as_str()));
     let message = format!("the experiments need each other: `{}`", drawn.join(" -> "));
-    let mut places = ring.iter().enumerate().map(|(i, at)| {
+    let mut places = shown.iter().enumerate().map(|(i, at)| {
         let to = ring.get(i + 1).or(ring.first()).copied().unwrap_or(*at);
         (edge(jobs, needed, *at, to), format!("`{}` needs `{}`", name(*at), name(to)))
     });

@@ -28,7 +28,7 @@ pub(super) fn check(job: &Job, output: &Output, faults: &mut Vec<Diagnostic>) ->
         None
     };
     if let Some(fault) = bad {
-        faults.push(fault);
+        once(fault, faults);
         return false;
     }
     for input in &job.inputs {
@@ -40,9 +40,19 @@ pub(super) fn check(job: &Job, output: &Output, faults: &mut Vec<Diagnostic>) ->
             _ => continue,
         };
         let fault = refuse("output-is-input", message, "written here").with(input.span.clone(), "read here");
-        faults.push(fault.help("a job that changed what it reads would never be fresh; write to another path"));
+        once(fault.help("a job that changed what it reads would never be fresh; write to another path"), faults);
     }
     true
+}
+
+/// The cells of one experiment have one fault.
+fn once(fault: Diagnostic, faults: &mut Vec<Diagnostic>) {
+    let told = |known: &&Diagnostic| {
+        known.code == fault.code && known.primary == fault.primary && known.context == fault.context
+    };
+    if !faults.iter().rev().take(8).any(|known| told(&known)) {
+        faults.push(fault);
+    }
 }
 
 fn is_script(job: &Job, path: &RelPath) -> bool {

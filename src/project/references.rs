@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Resolver;
 use super::model::{Action, Experiment, Project};
 use super::template::{self, Piece, Reference};
-use crate::amlfile::{listed, suggest::nearest};
+use crate::amlfile::{document::Item, listed, suggest::nearest};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::value::Value;
 
@@ -18,7 +18,7 @@ impl Resolver<'_> {
             scope.experiment();
             self.faults.append(&mut scope.faults);
             used.extend(scope.used);
-            self.needs(project, experiment);
+            self.needs(experiment);
         }
         for (name, (_, span)) in &project.params {
             if !used.contains(name.as_str()) && !project.experiments.is_empty() {
@@ -28,7 +28,9 @@ impl Resolver<'_> {
     }
 
     /// `needs` names experiments, or cells; a name with `${…}` is looked at by the plan.
-    fn needs(&mut self, project: &Project, experiment: &Experiment) {
+    fn needs(&mut self, experiment: &Experiment) {
+        let document = self.document;
+        let Some(experiments) = document.root.get("experiments").and_then(Item::table) else { return };
         for (need, span) in &experiment.needs {
             let name = need.split_once('[').map_or(need.as_str(), |(name, _)| name);
             if !template::is_plain(need) {
@@ -37,9 +39,9 @@ impl Resolver<'_> {
             if name == experiment.name && need == name {
                 let message = format!("experiment `{name}` needs itself");
                 self.fault(Diagnostic::error("cycle", span.clone(), message, format!("`{name} -> {name}`")));
-            } else {
-                let known = project.experiments.iter().filter(|other| other.name != experiment.name || need != name);
-                self.lookup("experiment", name, span, known.map(|other| other.name.as_str()));
+            } else if experiments.entry(name).is_none() {
+                let known = experiments.entries().iter().map(|entry| entry.key.as_ref());
+                self.lookup("experiment", name, span, known.filter(|other| *other != experiment.name));
             }
         }
     }
@@ -115,6 +117,9 @@ impl<'p> Scope<'p> {
             }
         }
         for (name, values, span) in &experiment.matrix {
+            for value in values {
+                self.plain_value(value, span);
+            }
             if !self.used.contains(name.as_str()) && !values.is_empty() {
                 let fault = unused("axis", name, span);
                 let why = "all cells run the same command".to_owned();
@@ -196,6 +201,17 @@ impl<'p> Scope<'p> {
             Value::Text(text) => self.look(text, span, Place::NoPaths("a parameter")),
             Value::List(items) => items.iter().for_each(|item| self.value(item, span)),
             Value::Bool(_) | Value::Integer(_) | Value::Float(_) => {}
+        }
+    }
+
+    /// The values of a matrix name cells, and stand for themselves.
+    fn plain_value(&mut self, value: &Value, span: &Span) {
+        let Value::Text(text) = value else { return };
+        for (name, range) in template::names(text) {
+            let at = self.place(text, span, &range);
+            let message = format!("`${{{name}}}` cannot stand in a value of a matrix");
+            let fault = Diagnostic::error("misplaced-reference", at, message, "not interpolated here");
+            self.faults.push(fault.help("put it where the axis is used"));
         }
     }
 
