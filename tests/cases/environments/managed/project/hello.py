@@ -1,0 +1,2 @@
+import six
+open("out.txt", "w").write(six.__version__ + "\n")

@@ -1,0 +1,1 @@
+mkdir -p ../models; cp ../data/clean.csv ../models/model.txt

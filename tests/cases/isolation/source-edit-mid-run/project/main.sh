@@ -1,0 +1,2 @@
+hold gate
+. ./second.sh

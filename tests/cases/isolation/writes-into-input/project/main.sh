@@ -1,0 +1,3 @@
+cat data.txt > out.txt
+echo spoiled >> data.txt
+echo '# spoiled' >> main.sh

@@ -1,0 +1,3 @@
+#!/bin/sh
+. ./lib/tool.sh
+tool > out.txt
