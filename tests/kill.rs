@@ -3,7 +3,7 @@
 //! that was on record as completed runs again.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -31,6 +31,7 @@ fn killed_at_any_instant() {
         project.write("start.txt", &format!("{round}\n"));
         // Mostly one kill and then a whole run; now and then a kill on top of a kill.
         let in_a_row = 1 + usize::from(random.below(4) == 0) + usize::from(random.below(8) == 0);
+        let before = project.completed().iter().map(|run| text(&run["run"]).to_owned()).collect();
         let mut recorded = BTreeMap::new();
         for _ in 0..in_a_row {
             // A quarter of the instants lie in the first tenth: that is where state is opened and mended.
@@ -38,7 +39,7 @@ fn killed_at_any_instant() {
             let after = Duration::from_micros(random.below(u64::try_from(reach.as_micros()).unwrap()));
             kills += usize::from(project.kill_after(after));
             project.check_none_ran_again(&recorded, round);
-            recorded = project.recorded();
+            recorded = project.recorded(&before);
         }
         project.run();
         project.check_outputs(round);
@@ -155,16 +156,28 @@ impl<'p> Project<'p> {
         counts
     }
 
-    /// The jobs that are on record as completed for what `start.txt` says now, by `status`, with how often they ran.
-    fn recorded(&self) -> Recorded {
+    /// The jobs that are on record as completed in this round, with how often they ran: those whose run was not on
+    /// record before the round, and those that `status` calls fresh.
+    fn recorded(&self, before: &BTreeSet<String>) -> Recorded {
         let ledger = self.ledger();
-        let said = self.amlrun(&["status", "--json"]).output().unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
-        let jobs = status["jobs"].as_array().unwrap().iter();
-        jobs.filter(|job| job["verdict"] == "fresh")
-            .map(|job| job["job"].as_str().unwrap().to_owned())
-            .map(|name| (name.clone(), ledger.get(&name).copied().unwrap_or(0)))
-            .collect()
+        let status = self.json(&["status", "--json"]);
+        let fresh = status["jobs"].as_array().unwrap().iter().filter(|job| job["verdict"] == "fresh").cloned();
+        let completed = self.completed().into_iter().filter(|run| !before.contains(text(&run["run"])));
+        let names = fresh.chain(completed).map(|job| text(&job["job"]).to_owned());
+        names.map(|name| (name.clone(), ledger.get(&name).copied().unwrap_or(0))).collect()
+    }
+
+    /// The newest runs on record as completed: more than one round makes.
+    fn completed(&self) -> Vec<serde_json::Value> {
+        let said = self.json(&["runs", "list", "--json", "-n", "200"]);
+        let runs = said.as_array().cloned().unwrap_or_default();
+        runs.into_iter().filter(|run| run["status"] == "Completed").collect()
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let said = self.amlrun(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&said.stdout);
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {text}"))
     }
 
     fn check_none_ran_again(&self, recorded: &Recorded, round: u64) {
@@ -191,6 +204,10 @@ impl<'p> Project<'p> {
             values.push(value);
         }
     }
+}
+
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap()
 }
 
 fn pid(child: &Child) -> Pid {
