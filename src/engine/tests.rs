@@ -128,8 +128,7 @@ impl Sandbox {
             Records { reader: &self.history, writer: Box::new(self.history.clone()), properties: &properties };
         let mut heard = Heard::default();
         let work = Work { plan: &plan, project: &project };
-        let summary =
-            drive(work, &world, records, &invocation, &options, &Interrupt::default(), &mut [&mut heard]);
+        let summary = drive(work, &world, records, &invocation, &options, &Interrupt::default(), &mut [&mut heard]);
         (summary, heard.0)
     }
 }
@@ -199,7 +198,10 @@ outputs = ["c"]
     let (summary, heard) = sandbox.run(amlfile, true);
     let summary = summary.unwrap();
     assert_eq!((summary.ran, summary.failed, summary.skipped), (1, 1, 1));
-    assert!(heard.contains(&"bad attempt 3".to_owned()) && heard.contains(&"needy skipped because bad".to_owned()), "{heard:?}");
+    assert!(
+        heard.contains(&"bad attempt 3".to_owned()) && heard.contains(&"needy skipped because bad".to_owned()),
+        "{heard:?}"
+    );
     assert_eq!(sandbox.read("a"), None, "a failed run publishes nothing");
     let failed = Query { status: Some("Failed".to_owned()), ..Query::default() };
     assert_eq!(sandbox.history.runs(&failed).unwrap().len(), 3);
@@ -208,7 +210,8 @@ outputs = ["c"]
 #[test]
 fn an_output_that_was_not_written_is_a_failure() {
     let sandbox = Sandbox::new();
-    let (summary, heard) = sandbox.run("[experiments.x]\ncommand = \"say hi\"\nsources = []\noutputs = [\"o\"]\n", false);
+    let (summary, heard) =
+        sandbox.run("[experiments.x]\ncommand = \"say hi\"\nsources = []\noutputs = [\"o\"]\n", false);
     assert_eq!(summary.unwrap().failed, 1);
     assert!(heard.iter().any(|line| line.contains("the declared output `o` was not written")), "{heard:?}");
 }
