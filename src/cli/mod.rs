@@ -59,6 +59,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
     let common = &cli.run.common;
+    if let (Some(_), Some(option)) = (&cli.command, cli.run.first_of_its_own()) {
+        return Err(CliError::usage(format!("`{option}` belongs to a run, not to this command")));
+    }
     match &cli.command {
         None => command::run::run(&cli.run, here),
         Some(Command::Status { plan, exit_code }) => command::status::status(plan, *exit_code, common, here),

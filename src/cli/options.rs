@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// make for machine-learning training: runs what is stale, restores the rest.
 #[derive(Debug, Parser)]
-#[command(name = "amlrun", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(name = "amlrun", version, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do; without it: run what is stale.
     #[command(subcommand)]
@@ -80,6 +80,25 @@ pub struct RunOptions {
     /// Return after the submission (remote targets)
     #[arg(long)]
     pub detach: bool,
+}
+
+impl RunOptions {
+    /// The first option that was given and that only a run understands: a command after it is a mistake.
+    #[must_use]
+    pub fn first_of_its_own(&self) -> Option<&'static str> {
+        let given = [
+            (!self.plan.goals.is_empty(), "GOAL"),
+            (!self.plan.set.is_empty(), "--set"),
+            (self.plan.target.is_some(), "--target"),
+            (self.dry_run, "--dry-run"),
+            (self.jobs.is_some(), "--jobs"),
+            (self.keep_going, "--keep-going"),
+            (self.force, "--force"),
+            (self.watch, "--watch"),
+            (self.detach, "--detach"),
+        ];
+        given.iter().find(|(given, _)| *given).map(|(_, name)| *name)
+    }
 }
 
 /// The commands.

@@ -19,7 +19,8 @@ use crate::plan::job::{Command, Job, Runner};
 use crate::project::model::{Environment, InputPath, Isolation};
 use crate::relpath::RelPath;
 use crate::store::snapshot;
-use crate::target::{Cancel, CancelState, Report, command};
+use crate::target::command::{self, Programs};
+use crate::target::{Cancel, CancelState, Report};
 use crate::tree::{Measured, SourceSpec};
 
 /// How long a gentle end may take.
@@ -94,6 +95,8 @@ pub struct Bench<'b> {
     pub world: &'b World<'b>,
     /// Whether it shall end.
     pub cancel: &'b dyn Cancel,
+    /// The programs that were found so far.
+    pub programs: &'b Programs,
 }
 
 /// Does a job.
@@ -169,7 +172,7 @@ fn once(
     let variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
     let launch = Launch {
         run: begun.run.clone(),
-        argv: argv(job, &staged.cwd, activation, variables.get("PATH")),
+        argv: argv(bench.programs, job, &staged.cwd, activation, variables.get("PATH")),
         cwd: staged.cwd.clone(),
         variables,
         mounts: staged.mounts.clone(),
@@ -333,9 +336,9 @@ fn ending(world: &World<'_>, run: &RunId, outcome: Outcome) -> Ended {
 }
 
 /// What is executed.
-fn argv(job: &Job, cwd: &Path, activation: &Activation, path: Option<&String>) -> Vec<String> {
+fn argv(programs: &Programs, job: &Job, cwd: &Path, activation: &Activation, path: Option<&String>) -> Vec<String> {
     let path = path.map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
-    let find = |name: &str| command::find_program(name, path, cwd);
+    let find = |name: &str| programs.find(name, path, cwd);
     let found = |name: &str| find(name).map_or_else(|| name.to_owned(), |found| found.display().to_string());
     match &job.command {
         Command::Shell(text) => {

@@ -1,13 +1,20 @@
 //! Puts runs on record, many at once: a thread of its own gathers what has happened since it looked last, makes the
 //! objects durable, then the records, and only then lets go of the jobs' locks.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
-use super::locks::Locks;
+use super::World;
+use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::history::{Entry, History};
 use crate::staleness::Key;
-use crate::store::Store;
+
+/// How long a batch is gathered: what a kill can lose of work that is done, and what another invocation may have to wait
+/// beyond the end of a job.
+const GATHER: Duration = Duration::from_millis(50);
+/// A batch is not gathered beyond this.
+const MOST: usize = 1000;
 
 /// Something to put on record, and the lock to let go of afterwards.
 #[derive(Debug)]
@@ -29,27 +36,40 @@ pub fn post() -> (Address, Receiver<Order>) {
     channel()
 }
 
+/// The first order and all that follow it within [`GATHER`]: a record on disk costs three syncs whether it holds one run
+/// or a hundred. When the engine is done there is nothing to wait for.
+fn gather(first: Order, orders: &Receiver<Order>, clock: &dyn Clock) -> Vec<Order> {
+    let until = clock.elapsed() + GATHER;
+    let mut batch = vec![first];
+    while batch.len() < MOST {
+        let left = until.saturating_sub(clock.elapsed());
+        match orders.recv_timeout(left) {
+            Ok(order) => batch.push(order),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    batch
+}
+
 /// Works until the address is dropped. After a failure nothing more is recorded, so that no run stands on objects that
 /// are not there; what went wrong is the answer.
 ///
 /// # Errors
 /// What kept the records from being written.
 pub fn work(
+    world: &World<'_>,
     orders: &Receiver<Order>,
     history: &mut dyn History,
-    store: &dyn Store,
-    locks: &Locks,
     failed: &dyn Fn(),
 ) -> Result<(), String> {
     let mut result = Ok(());
     let mut remembered = std::collections::BTreeSet::new();
     while let Ok(first) = orders.recv() {
-        let mut batch = vec![first];
-        batch.extend(orders.try_iter().take(999));
+        let batch = gather(first, orders, world.clock);
         let entries: Vec<Entry> = batch.iter().map(|order| order.entry.clone()).collect();
         if result.is_ok() {
             let ends = entries.iter().any(|entry| matches!(entry, Entry::Ended(_)));
-            let flushed = if ends { store.flush().map_err(|error| error.to_string()) } else { Ok(()) };
+            let flushed = if ends { world.store.flush().map_err(|error| error.to_string()) } else { Ok(()) };
             let mut keys =
                 batch.iter().filter_map(|order| order.key.as_ref()).filter(|key| remembered.insert(key.digest));
             result = flushed
@@ -60,7 +80,7 @@ pub fn work(
             }
         }
         for key in batch.iter().filter_map(|order| order.release.as_ref()) {
-            locks.release(key);
+            world.locks.release(key);
         }
     }
     result

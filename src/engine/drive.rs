@@ -16,6 +16,7 @@ use crate::history::{History, Invocation};
 use crate::ids::JobId;
 use crate::plan::job::Job;
 use crate::schedule::{Capacity, Schedule};
+use crate::target::command::Programs;
 
 /// The records: one connection to read with, on the engine's thread, and one to write with, on the committer's.
 pub struct Records<'r> {
@@ -58,7 +59,8 @@ pub fn drive(
     let taken = Mutex::new(taken);
     let (mailbox, post) = channel();
     let (committer, to_commit) = commit::post();
-    let bench = Bench { work, world, cancel: interrupt };
+    let programs = Programs::default();
+    let bench = Bench { work, world, cancel: interrupt, programs: &programs };
     let mut writer = records.writer;
     let mut notes = Vec::new();
     let noted = &mut notes;
@@ -67,9 +69,10 @@ pub fn drive(
         let mut commit = Some(move || {
             let alive = |id: &str| recover::alive(world, id);
             let invocation = Invocation { properties: (records.properties)(), ..invocation.clone() };
-            let done = writer.begin(&invocation, &alive).map_err(|error| error.to_string()).and_then(|()| {
-                commit::work(&to_commit, &mut *writer, world.store, world.locks, &|| Post::commit_failed(&commit_mail))
-            });
+            let done = writer
+                .begin(&invocation, &alive)
+                .map_err(|error| error.to_string())
+                .and_then(|()| commit::work(world, &to_commit, &mut *writer, &|| Post::commit_failed(&commit_mail)));
             *noted = writer.notes();
             done
         });

@@ -3,7 +3,9 @@
 //! A shell costs more than many a job; make spares it for simple commands, and so does this. Whether it was spared is
 //! never part of a fingerprint.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// Characters that mean something to a shell when they stand outside of quotes.
 const SPECIAL: &[char] =
@@ -41,6 +43,28 @@ fn simple(text: &str) -> Option<Vec<String>> {
     let first = words.first()?;
     let assignment = first.split_once('=').is_some();
     (!assignment && !first.is_empty() && !BUILTINS.contains(&first.as_str())).then_some(words)
+}
+
+/// The programs that were found in absolute folders of a PATH, so that each is looked for once.
+#[derive(Debug, Default)]
+pub struct Programs(Mutex<BTreeMap<(String, String), PathBuf>>);
+
+impl Programs {
+    /// Finds a program, or remembers where it was found. What is not found is looked for again.
+    #[must_use]
+    pub fn find(&self, name: &str, path: &str, cwd: &Path) -> Option<PathBuf> {
+        let key = (name.to_owned(), path.to_owned());
+        let known = self.0.lock().ok().and_then(|known| known.get(&key).cloned());
+        known.or_else(|| {
+            let found = find_program(name, path, cwd)?;
+            if path.split(':').all(|folder| folder.starts_with('/'))
+                && let Ok(mut known) = self.0.lock()
+            {
+                known.insert(key, found.clone());
+            }
+            Some(found)
+        })
+    }
 }
 
 /// Finds a program in a PATH, as `execvp` would; relative entries count from `cwd`.

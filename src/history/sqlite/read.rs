@@ -22,7 +22,7 @@ pub(super) fn past(connection: &Connection, wanted: &[(JobName, Digest)]) -> rus
     if wanted.len() >= SCAN {
         scan(connection, wanted, &mut found)?;
     } else {
-        let mut statement = connection.prepare("SELECT job, digest, run, outputs FROM latest WHERE job = ?1")?;
+        let mut statement = connection.prepare_cached("SELECT job, digest, run, outputs FROM latest WHERE job = ?1")?;
         for ((job, digest), found) in wanted.iter().zip(&mut found) {
             let mut rows = statement.query([&job.0])?;
             if let Some(row) = rows.next()? {
@@ -33,7 +33,7 @@ pub(super) fn past(connection: &Connection, wanted: &[(JobName, Digest)]) -> rus
     if found.iter().any(Option::is_none) {
         let sql = "SELECT id, outputs FROM run WHERE digest = ?1 AND cached = 1 AND status = 'Completed'
             AND inputs_moved = 0 ORDER BY job = ?2 DESC, seq DESC";
-        let mut statement = connection.prepare(sql)?;
+        let mut statement = connection.prepare_cached(sql)?;
         for ((job, digest), found) in wanted.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
             let mut rows = statement.query(params![digest.as_bytes(), job.0])?;
             // A damaged row does not hide a sound one behind it.
@@ -50,7 +50,7 @@ fn scan(connection: &Connection, wanted: &[(JobName, Digest)], found: &mut [Opti
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].0.cmp(&wanted[b].0));
     let mut order = order.into_iter().peekable();
-    let mut statement = connection.prepare("SELECT job, digest, run, outputs FROM latest ORDER BY job")?;
+    let mut statement = connection.prepare_cached("SELECT job, digest, run, outputs FROM latest ORDER BY job")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let Ok(job) = row.get_ref(0)?.as_str() else { continue };
@@ -84,7 +84,7 @@ fn older(row: &Row<'_>) -> rusqlite::Result<Past> {
 pub(super) fn last(connection: &Connection, job: &JobName) -> rusqlite::Result<Option<Last>> {
     let sql = "SELECT id, status, fingerprint, inputs_moved FROM run WHERE job = ?1 AND ended IS NOT NULL
         ORDER BY seq DESC";
-    let mut statement = connection.prepare(sql)?;
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([&job.0])?;
     while let Some(row) = rows.next()? {
         let Ok(fingerprint) = from_json(row, 2) else { continue };
