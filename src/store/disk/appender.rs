@@ -16,8 +16,9 @@ use super::index::{self, Index, Place};
 use crate::digest::Digest;
 use crate::store::StoreError;
 
-/// So many bytes are gathered before they are written.
-const BUFFER: usize = 1 << 20;
+/// So many bytes are gathered before they are written: few enough to stay in a core's cache, and that other threads do not
+/// wait long.
+const BUFFER: usize = 128 << 10;
 
 /// A pack, locked.
 #[derive(Debug)]
@@ -142,7 +143,7 @@ impl Appender {
             self.write_out()?;
         }
         if self.buffer.capacity() == 0 {
-            self.buffer.reserve(BUFFER / 4);
+            self.buffer.reserve(BUFFER);
         }
         let mut offset = self.written + self.buffer.len() as u64;
         // Where this very object was once found corrupt, and cut off since, it would count as corrupt again.

@@ -7,8 +7,10 @@ use std::sync::mpsc;
 
 use crate::digest::Digest;
 
-/// Read and written at once.
-const CHUNK: usize = 1 << 20;
+/// Read and written at once; small enough to stay in a core's cache on the way.
+const CHUNK: usize = 256 << 10;
+/// Read and digested by all cores at once.
+const SPREAD: usize = 1 << 20;
 /// From this size on, one thread reads and digests while another writes.
 const PIPELINE: u64 = 8 << 20;
 
@@ -85,7 +87,7 @@ fn pipeline(from: &File, to: &File) -> Result<(Digest, u64), Fault> {
 pub(super) fn digest(file: &File) -> io::Result<(Digest, u64)> {
     use std::os::unix::fs::FileExt;
     let mut hasher = blake3::Hasher::new();
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = vec![0; SPREAD];
     let mut total = 0;
     loop {
         let n = match file.read_at(&mut chunk, total) {
@@ -95,7 +97,7 @@ pub(super) fn digest(file: &File) -> io::Result<(Digest, u64)> {
         };
         match n {
             0 => return Ok((hasher.finalize().into(), total)),
-            n if n < CHUNK => hasher.update(&chunk[..n]),
+            n if n < SPREAD => hasher.update(&chunk[..n]),
             n => hasher.update_rayon(&chunk[..n]),
         };
         total += n as u64;

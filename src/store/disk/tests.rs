@@ -222,7 +222,7 @@ fn a_full_disk_is_named_and_loses_nothing_that_was_put() {
         assert!(refused.starts_with("could not write `") && refused.contains("pack-0001.data`: No space"), "{refused}");
         assert_eq!(store.get(&digest).unwrap().unwrap(), b"in memory still");
     }
-    let chunk = |i: u8| vec![i; 300_000];
+    let chunk = |i: u8| vec![i; 40_000];
     let refused = (0..9).find_map(|i| store.put(&chunk(i)).err().map(|why| (i, why))).unwrap();
     assert!(refused.0 > 2 && refused.1.to_string().contains("No space"), "a buffer's worth fits in memory, not more");
     assert!(!store.has(&Digest::of(&chunk(refused.0))) && store.has(&Digest::of(&chunk(0))));
