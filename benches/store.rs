@@ -16,6 +16,7 @@ use amlrun::store::capture::capture;
 use amlrun::store::disk::DiskStore;
 use amlrun::store::restore::write_tree;
 use amlrun::store::{Store, snapshot};
+use amlrun::tree::{Ground, SourceSpec, Watch};
 
 const ROUNDS: usize = 5;
 const LARGE: usize = 1 << 30;
@@ -132,6 +133,13 @@ fn put_tiny(place: &Path) -> Result<(), Anything> {
     )
 }
 
+/// Watches nothing.
+struct Nobody;
+
+impl Watch for Nobody {
+    fn saw(&self, _files: u64, _bytes: u64) {}
+}
+
 fn store_tree(place: &Path, tree: &Path) -> Result<(), Anything> {
     let mut tar = |to: &Path| run(Command::new("tar").arg("cf").arg(to).arg("-C").arg(tree).arg(".")).map(drop);
     let mut captured = |to: &Path| {
@@ -145,6 +153,12 @@ fn store_tree(place: &Path, tree: &Path) -> Result<(), Anything> {
         let store = DiskStore::open(to);
         capture(&store, tree, &|| false)?;
         Ok(store.flush()?)
+    };
+    let mut sources = |to: &Path| {
+        let ground = Ground::open(tree, &to.with_extension("state"));
+        let store = DiskStore::open(to);
+        snapshot::keep_sources(&store, &ground, &SourceSpec::default(), &Nobody)?;
+        Ok(())
     };
     let full = place.join("stored");
     captured(&full)?;
@@ -162,6 +176,7 @@ fn store_tree(place: &Path, tree: &Path) -> Result<(), Anything> {
         place,
         &mut [
             ("tar cf", &mut tar),
+            ("keep_sources, nothing known", &mut sources),
             ("capture", &mut captured),
             ("capture and flush", &mut flushed),
             ("capture, all there already", &mut again),

@@ -102,10 +102,10 @@ fn keep(store: &dyn Store, root: &Path, measured: Measured, folders: &[Folder]) 
             Ok(digest) if digest == entry.digest => Ok(None),
             Ok(_) => Ok(Some(path())),
             // A file that vanished, or became something else, moved as well: the next measure says what there is now.
-            Err(why) if !path().symlink_metadata().is_ok_and(|m| m.is_file()) => {
-                drop(why);
+            Err(_) if entry.kind != Kind::Link && !path().metadata().is_ok_and(|found| found.is_file()) => {
                 Ok(Some(path()))
             }
+            Err(_) if entry.kind == Kind::Link && !path().is_symlink() => Ok(Some(path())),
             Err(why) => Err(why.into()),
         }
     };
@@ -291,6 +291,54 @@ mod tests {
                 assert!(matches!(attempt, Attempt::Moved(moved) if moved == path));
                 assert!(!store.has(&was.content.digest));
             }
+        }
+    }
+
+    /// Watches nothing.
+    struct Nobody;
+
+    impl Watch for Nobody {
+        fn saw(&self, _files: u64, _bytes: u64) {}
+    }
+
+    #[test]
+    fn the_ground_and_the_store_agree() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, outside) = (place.path().join("project"), place.path().join("outside"));
+        for folder in [&root.join("train/lib/deep"), &root.join("train/empty"), &outside.join("folder")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        make(&root.join("train/train.py"), "print()");
+        make(&root.join("train/lib/deep/x.py"), "x = 1");
+        make(&root.join("train/large"), &"l".repeat(1_200_000));
+        make(&outside.join("folder/y.py"), "y = 2");
+        make(&outside.join("z.py"), "z = 3");
+        std::os::unix::fs::symlink("lib/deep", root.join("train/inner")).unwrap();
+        let ground = Ground::open(&root, &root.join(".amlrun"));
+
+        let store = MemoryStore::new();
+        let path = root.join("train");
+        let told = keep_nodes(&store, &ground, &path, &Nobody).unwrap().content;
+        assert!(list(&store, &told.digest).unwrap().is_some() && !present(&store, &told), "nodes, no files");
+        let found = capture(&store, &path, &|| false).unwrap().unwrap();
+        assert_eq!(found.content, told, "what a job leaves has the digest that it is measured by");
+        assert_eq!(found.stamp, ground.stamp(&path).unwrap().unwrap());
+
+        // What leads out of the sources is kept as what it leads to.
+        std::os::unix::fs::symlink(outside.join("folder"), root.join("train/folder")).unwrap();
+        std::os::unix::fs::symlink("../../outside/z.py", root.join("train/z.py")).unwrap();
+        for directory in ["train", ""] {
+            let store = MemoryStore::new();
+            let spec = SourceSpec { directory: RelPath::new(directory).unwrap(), ..SourceSpec::default() };
+            let kept = keep_sources(&store, &ground, &spec, &Nobody).unwrap();
+            assert_eq!(kept.content, ground.measure_sources(&[spec], &Nobody)[0].clone().unwrap().content);
+            assert!(present(&store, &kept.content));
+            let to = tempfile::tempdir().unwrap();
+            assert!(crate::store::restore::write_sources(&store, &kept.content.digest, to.path()).unwrap());
+            let at = to.path().join(if directory.is_empty() { "train" } else { "" });
+            assert_eq!(std::fs::read_to_string(at.join("folder/y.py")).unwrap(), "y = 2");
+            assert_eq!(std::fs::read_to_string(at.join("z.py")).unwrap(), "z = 3");
+            assert_eq!(std::fs::read_link(at.join("inner")).unwrap(), Path::new("lib/deep"));
         }
     }
 
