@@ -1,7 +1,7 @@
 //! Order: which job is judged next, which starts next, what a failure takes with it. A machine that gives orders and
 //! learns facts; it knows neither time nor processes.
 //!
-//! Driven by `engine`. Every change of a job's state goes through [`Schedule::set`], so that the counts cannot drift.
+//! Driven by `engine`. Every change of a job's state goes through `Schedule::set`, so that the counts cannot drift.
 
 use std::collections::BTreeSet;
 

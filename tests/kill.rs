@@ -1,7 +1,12 @@
 //! Killed at any instant, amlrun wedges nothing and loses nothing: 200 SIGKILLs, at instants picked from a seed, during
 //! a project of 30 short jobs that feed each other. After each, one plain call completes; every output is right; no job
 //! that was on record as completed runs again.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may die, and it runs amlrun"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -2,7 +2,7 @@
 //!
 //! Called by `cli` first thing. It knows which keys there are and what a value must look like; it knows nothing of what
 //! they mean together (a name that nobody declared, a path that leaves the workspace): that is `project`. Only
-//! [`load`] reads a file.
+//! [`load()`] reads a file.
 
 pub mod document;
 pub mod keys;

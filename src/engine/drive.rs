@@ -63,7 +63,7 @@ pub fn drive(
     let bench = Bench { work, world, cancel: interrupt, programs: &programs };
     let mut writer = records.writer;
     let mut notes = Vec::new();
-    let noted = &mut notes;
+    let of_writer = &mut notes;
     let (mut summary, result) = std::thread::scope(|scope| {
         let commit_mail = mailbox.clone();
         let mut commit = Some(move || {
@@ -73,7 +73,7 @@ pub fn drive(
                 .begin(&invocation, &alive)
                 .map_err(|error| error.to_string())
                 .and_then(|()| commit::work(world, &to_commit, &mut *writer, &|| Post::commit_failed(&commit_mail)));
-            *noted = writer.notes();
+            *of_writer = writer.notes();
             done
         });
         let mut committing = None;
