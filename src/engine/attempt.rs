@@ -242,10 +242,10 @@ fn finish(bench: Bench<'_>, task: &Task, job: &Job, staged: &Staged, ended: &mut
 /// What was not copied and is no longer what it was when the job was judged.
 fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<String> {
     let mut moved = Vec::new();
-    for (path, was) in &staged.linked {
-        // This look at a folder also keeps its nodes, so that `why` can name the files that differ the next time.
-        match snapshot::keep_nodes(world.store, world.ground, &ground_path(path), &Counter::default()) {
-            Ok(now) if now.content == was.content => {}
+    let paths: Vec<_> = staged.linked.iter().map(|(path, _)| ground_path(path)).collect();
+    for ((path, was), now) in staged.linked.iter().zip(world.ground.measure(&paths, &Counter::default())) {
+        match now {
+            Ok(Some(now)) if now.content == was.content => {}
             _ => moved.push(format!("the input {}", first_difference(world, path, was))),
         }
     }
@@ -264,6 +264,7 @@ fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<Stri
 fn first_difference(world: &World<'_>, path: &InputPath, was: &Measured) -> String {
     let place = ground_path(path);
     let name = place.display();
+    let _ = snapshot::keep_nodes(world.store, world.ground, &place, &Counter::default());
     let now = world.ground.measure(std::slice::from_ref(&place), &Counter::default()).pop();
     let Some(Ok(Some(now))) = now else { return format!("`{name}`") };
     match snapshot::difference(world.store, &was.content.digest, &now.content.digest) {

@@ -1,5 +1,9 @@
 //! What the store and the history remember of earlier runs, for the reasons of a stale job.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::World;
 use super::judging::{Judge, shown};
 use crate::content::{Entry, encode};
 use crate::digest::Digest;
@@ -23,12 +27,13 @@ impl Remembered<'_, '_> {
     /// it on disk where the store does not know it.
     fn difference(&self, was: &Digest, is: &Digest, present: &crate::tree::What<'_>) -> Option<Vec<Difference>> {
         let world = self.judge.world;
-        let known = snapshot::difference(world.store, was, is).ok().flatten();
+        let near = Overlay { nodes: BTreeMap::new(), world };
+        let known = snapshot::difference(&near, was, is).ok().flatten();
         let entries = known.or_else(|| {
             let (measured, folders) = world.ground.folders(*present, &super::measuring::Counter::default()).ok()?;
             let nodes =
                 folders.iter().map(|folder| encode(&folder.entries)).map(|node| (Digest::of(&node), node)).collect();
-            let overlay = Overlay { nodes, store: world.store };
+            let overlay = Overlay { nodes, world };
             (measured.content.digest == *is).then(|| snapshot::difference(&overlay, was, is).ok().flatten()).flatten()
         })?;
         let short = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.digest.short());
@@ -65,34 +70,29 @@ impl Memory for Remembered<'_, '_> {
 
 /// The nodes of a tree on disk, before they are stored, in front of the store.
 struct Overlay<'o> {
-    nodes: std::collections::BTreeMap<Digest, Vec<u8>>,
-    store: &'o dyn Store,
+    nodes: BTreeMap<Digest, Vec<u8>>,
+    world: &'o World<'o>,
 }
 
 impl Store for Overlay<'_> {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
-        self.store.put(bytes)
+        self.world.store.put(bytes)
     }
-    fn put_file(&self, path: &std::path::Path, known: Option<(Digest, u64)>) -> Result<(Digest, u64), StoreError> {
-        self.store.put_file(path, known)
+    fn put_file(&self, path: &Path, known: Option<(Digest, u64)>) -> Result<(Digest, u64), StoreError> {
+        self.world.store.put_file(path, known)
     }
     fn has(&self, digest: &Digest) -> bool {
-        self.nodes.contains_key(digest) || self.store.has(digest)
+        self.nodes.contains_key(digest) || self.world.store.has(digest)
     }
     fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        self.nodes.get(digest).map_or_else(|| self.store.get(digest), |node| Ok(Some(node.clone())))
+        let near = self.nodes.get(digest).cloned().or_else(|| self.world.ground.node(digest));
+        near.map_or_else(|| self.world.store.get(digest), |node| Ok(Some(node)))
     }
-    fn write_to(
-        &self,
-        digest: &Digest,
-        to: &std::path::Path,
-        executable: bool,
-        link: bool,
-    ) -> Result<bool, StoreError> {
-        self.store.write_to(digest, to, executable, link)
+    fn write_to(&self, digest: &Digest, to: &Path, executable: bool, link: bool) -> Result<bool, StoreError> {
+        self.world.store.write_to(digest, to, executable, link)
     }
     fn flush(&self) -> Result<(), StoreError> {
-        self.store.flush()
+        self.world.store.flush()
     }
 }
 

@@ -13,7 +13,6 @@ use super::{World, in_place};
 use crate::content::Kind;
 use crate::plan::job::Job;
 use crate::project::model::{InputPath, Isolation};
-use crate::store::snapshot::SnapshotError;
 use crate::store::{restore, snapshot};
 use crate::tree::{Measured, SourceSpec};
 
@@ -172,10 +171,8 @@ fn unmoved(world: &World<'_>, path: &InputPath, measured: &Measured) -> Result<(
 
 /// Whether a path still has the content that it was judged by.
 fn remeasured(world: &World<'_>, at: &Path, measured: &Measured) -> Result<(), StageError> {
-    // This look at a folder also keeps its nodes, so that `why` can name the files that differ the next time.
-    match snapshot::keep_nodes(world.store, world.ground, at, &Counter::default()) {
-        Ok(now) if now.content == measured.content => Ok(()),
-        Err(SnapshotError::Store(error)) => Err(StageError::Failed(error.to_string())),
+    match world.ground.measure(&[at.to_owned()], &Counter::default()).pop() {
+        Some(Ok(Some(now))) if now.content == measured.content => Ok(()),
         _ => Err(StageError::Moved),
     }
 }

@@ -263,6 +263,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         committer: Starter<'_>,
     ) -> Result<(), EngineError> {
         self.begin(committer);
+        self.keep_nodes()?;
         let Some(pending) = self.pending.get(&job) else { return Ok(()) };
         let digest = pending.digest;
         if self.running.contains(&digest) || !self.judge.world.locks.try_lock(&digest) {
@@ -281,6 +282,14 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         let Some(pending) = self.pending.get(&job) else { return Ok(()) };
         let task = self.task(job, gpus, pending);
         self.send(Order::Run(Box::new(task)), worker);
+        Ok(())
+    }
+
+    /// Keeps the nodes of input folders that changed, so that `why` can name the files that differ the next time.
+    fn keep_nodes(&self) -> Result<(), EngineError> {
+        for node in self.judge.world.ground.take_nodes().values() {
+            self.judge.world.store.put(node)?;
+        }
         Ok(())
     }
 

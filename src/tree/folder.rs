@@ -77,6 +77,7 @@ impl Walk<'_> {
             below,
             left: AtomicUsize::new(1),
             vanished: AtomicBool::new(false),
+            is_changed_below: AtomicBool::new(false),
             kept: AtomicUsize::new(0),
             found: Mutex::new(Found { rows: vec![None; length], fresh: Vec::new() }),
         });

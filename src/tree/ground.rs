@@ -17,6 +17,7 @@ use super::probe::{self, Probe};
 use super::top;
 use super::walk::Walk;
 use super::{Folder, Measured, SourceSpec, Stamp, TreeError, Watch, What};
+use crate::digest::Digest;
 use crate::relpath::RelPath;
 
 /// More threads than these find nothing more to do in one file system.
@@ -37,6 +38,7 @@ pub struct Ground {
     pub(super) excluded: Excluded,
     notes: Mutex<Notes>,
     unsettled: Mutex<Vec<PathBuf>>,
+    nodes: Mutex<BTreeMap<Digest, Vec<u8>>>,
     hands: OnceLock<usize>,
 }
 
@@ -52,6 +54,7 @@ impl Ground {
             excluded: Excluded::default(),
             notes: Mutex::default(),
             unsettled: Mutex::default(),
+            nodes: Mutex::default(),
             hands: OnceLock::new(),
         }
     }
@@ -89,6 +92,21 @@ impl Ground {
             results[slot] = Err(fault);
         }
         results
+    }
+
+    /// Takes the nodes of measured folders (not of sources) that were not as the stat cache knew them, since this was asked
+    /// last. With these stored, later differences can be told file by file; what did not change is stored already.
+    pub fn take_nodes(&self) -> BTreeMap<Digest, Vec<u8>> {
+        std::mem::take(&mut *self.nodes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One of the nodes that [`Ground::take_nodes`] would take.
+    pub fn node(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    pub(super) fn remember_node(&self, digest: Digest, node: &[u8]) {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, node.to_vec());
     }
 
     /// The trees of source directories, in their order. Specs that come to the same are walked once.

@@ -222,11 +222,14 @@ impl<'a> Walk<'a> {
                 crew.push([Task::Folder(pending.again())]);
                 return;
             }
-            let row = self.conclude(&pending, scratch);
+            let (row, is_changed) = self.conclude(&pending, scratch);
             match pending.up.clone() {
                 Up::Top(slot, probe) => return self.set_top(slot, Some(row), probe),
                 Up::Entry(above, at) => {
                     // Git knows no empty folders: with one counted, a clone would have another key.
+                    if is_changed {
+                        above.is_changed_below.store(true, Ordering::Relaxed);
+                    }
                     let is_pruned = pending.sources.is_some() && row.files == 0;
                     above.found().rows[at] = (!is_pruned).then_some(row);
                     pending = above;
@@ -235,8 +238,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A folder's content, when all its parts are finished.
-    fn conclude(&self, pending: &Pending, scratch: &mut Scratch) -> Row {
+    /// A folder's content, when all its parts are finished, and whether it is another than the cache knows.
+    fn conclude(&self, pending: &Pending, scratch: &mut Scratch) -> (Row, bool) {
         let mut found = std::mem::take(&mut *pending.found());
         let (mut size, mut files) = (0, 0);
         let mut node = Node::new(std::mem::take(&mut scratch.node));
@@ -249,6 +252,10 @@ impl<'a> Walk<'a> {
         }
         let digest = node.digest();
         scratch.node = node.into_bytes();
+        let is_changed = pending.is_changed(&found.fresh);
+        if is_changed && pending.sources.is_none() && self.folders.is_none() {
+            self.ground.remember_node(digest, &scratch.node);
+        }
         pending.learn(self, &mut found.fresh);
         let is_top = matches!(pending.up, Up::Top(..));
         if let Some(folders) = &self.folders
@@ -262,6 +269,6 @@ impl<'a> Walk<'a> {
             let folder = Folder { path, entries: entries.collect() };
             folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
         }
-        Row { kind: Kind::Folder, digest, size, files }
+        (Row { kind: Kind::Folder, digest, size, files }, is_changed)
     }
 }
