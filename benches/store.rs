@@ -22,9 +22,11 @@ const ROUNDS: usize = 5;
 const LARGE: usize = 1 << 30;
 
 type Anything = Box<dyn std::error::Error>;
+/// What it is called, and what it does in the folder that it may make.
+type Row<'r> = (&'r str, &'r mut dyn FnMut(&Path) -> Result<(), Anything>);
 
 fn main() -> Result<(), Anything> {
-    let files = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(100_000);
+    let files = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(100_000);
     let place = tempfile::tempdir()?;
     let place = place.path();
     put_tiny(place)?;
@@ -67,7 +69,7 @@ fn processor() -> f64 {
 
 /// Best times of some things done in turn, and the processor seconds of all rounds. What each makes stays until the end:
 /// ext4 is slow to give out again the inodes of files that were just removed.
-fn compare(place: &Path, rows: &mut [(&str, &mut dyn FnMut(&Path) -> Result<(), Anything>)]) -> Result<(), Anything> {
+fn compare(place: &Path, rows: &mut [Row<'_>]) -> Result<(), Anything> {
     let made = place.join("made");
     fs::create_dir(&made)?;
     let mut figures = vec![(f64::MAX, 0.0); rows.len()];
@@ -167,11 +169,13 @@ fn store_tree(place: &Path, tree: &Path) -> Result<(), Anything> {
         capture(&DiskStore::open(&full), tree, &|| false)?;
         Ok(())
     };
-    let mut present = |_: &Path| match snapshot::present(&DiskStore::open(&full), &whole) {
-        true => Ok(()),
-        false => Err("lost".into()),
+    let mut present = |_: &Path| {
+        if snapshot::present(&DiskStore::open(&full), &whole) { Ok(()) } else { Err("lost".into()) }
     };
-    let mut one = |_: &Path| Ok(std::hint::black_box(DiskStore::open(&full).has(&whole.digest))).map(drop);
+    let mut one = |_: &Path| {
+        std::hint::black_box(DiskStore::open(&full).has(&whole.digest));
+        Ok(())
+    };
     compare(
         place,
         &mut [
@@ -192,9 +196,9 @@ fn restore(place: &Path, what: &Path, name: &str) -> Result<(), Anything> {
     let content = capture(&store, what, &|| false)?.ok_or("nothing there")?.content;
     store.flush()?;
     drop(store);
-    let write = |to: &Path, link: bool| match write_tree(&DiskStore::open(&folder), &content, to, link)? {
-        true => Ok(()),
-        false => Err(Anything::from("lost")),
+    let write = |to: &Path, link: bool| {
+        let whole = write_tree(&DiskStore::open(&folder), &content, to, link)?;
+        if whole { Ok(()) } else { Err(Anything::from("lost")) }
     };
     say(&format!(" {name}"));
     compare(
@@ -210,9 +214,9 @@ fn restore(place: &Path, what: &Path, name: &str) -> Result<(), Anything> {
     run(Command::new("diff").arg("-r").arg(what).arg(place.join("check")))?;
     let made = place.join("check");
     if made.is_dir() {
-        fs::remove_dir_all(&made)?
+        fs::remove_dir_all(&made)?;
     } else {
-        fs::remove_file(&made)?
+        fs::remove_file(&made)?;
     }
     fs::remove_dir_all(&folder)?;
     Ok(())
