@@ -1,5 +1,6 @@
 //! Finds, reads and resolves the Amlfile, and makes the plan that a command asks for; draws what is wrong with them.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
@@ -27,6 +28,7 @@ pub struct Loaded {
     pub source: Source,
     json: bool,
     style: Style,
+    warned: Cell<bool>,
 }
 
 /// Where the command looks: `-C`, else the current folder.
@@ -80,6 +82,26 @@ pub fn find_root(common: &Common, here: &Surroundings) -> Result<PathBuf, CliErr
 /// # Errors
 /// Where there is none, or it has faults.
 pub fn load(common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
+    let found = read(common, here)?;
+    resolve(found, common, here)
+}
+
+/// An Amlfile that was read, and not looked into yet.
+#[derive(Debug)]
+pub struct Read {
+    /// The Amlfile, absolute.
+    pub file: PathBuf,
+    /// The workspace's folder, absolute.
+    pub root: PathBuf,
+    /// Its text.
+    pub source: Source,
+}
+
+/// Finds and reads the Amlfile.
+///
+/// # Errors
+/// Where there is none, or it cannot be read.
+pub fn read(common: &Common, here: &Surroundings) -> Result<Read, CliError> {
     let file = find(common, here)?;
     let root = file.parent().map_or_else(|| here.cwd.clone(), Path::to_owned);
     let shown = file.strip_prefix(&here.cwd).unwrap_or(&file).display().to_string();
@@ -88,6 +110,15 @@ pub fn load(common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
         error.exit = Exit::Usage;
         error
     })?;
+    Ok(Read { file, root, source })
+}
+
+/// Resolves an Amlfile that was read, and draws all its faults.
+///
+/// # Errors
+/// Where it has faults.
+pub fn resolve(read: Read, common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
+    let Read { file, root, source } = read;
     let style = Style::choose(&common.color, |name| here.variable(name), here.terminal);
     let (document, mut faults) = amlfile::parse(&source);
     let name = root.file_name().map_or_else(|| "workspace".to_owned(), |name| name.to_string_lossy().into_owned());
@@ -105,7 +136,8 @@ pub fn load(common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
     }
     sort(&mut faults);
     drop(document);
-    let loaded = Loaded { project, root, amlfile: file, source, json: common.json, style };
+    let warned = Cell::new(false);
+    let loaded = Loaded { project, root, amlfile: file, source, json: common.json, style, warned };
     loaded.report(&faults)?;
     Ok(loaded)
 }
@@ -119,6 +151,7 @@ impl Loaded {
         if faults.is_empty() {
             return Ok(());
         }
+        self.warned.set(true);
         if self.json && any_error(faults) {
             console::out(&console::json::document(&diagnostics::data(&self.source, faults)));
         } else {
@@ -132,21 +165,18 @@ impl Loaded {
         Err(CliError::told(if unmatched { Exit::NothingMatched } else { Exit::Usage }))
     }
 
+    /// Whether there was something to say of the Amlfile, be it a warning.
+    #[must_use]
+    pub fn warned(&self) -> bool {
+        self.warned.get()
+    }
+
     /// Makes the plan that a command asks for.
     ///
     /// # Errors
     /// Where it has faults.
     pub fn plan(&self, options: &PlanOptions, here: &Surroundings) -> Result<Plan, CliError> {
-        let set = options.set.iter().map(|text| match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-            _ => Err(CliError::usage(format!("`--set {text}` is not NAME=VALUE"))),
-        });
-        let request = Request {
-            goals: options.goals.clone(),
-            set: set.collect::<Result<_, _>>()?,
-            target: options.target.clone(),
-            variables: here.variables.clone(),
-        };
+        let request = request(options, here)?;
         let (plan, faults) = plan::build(&self.project, &request, self.root.clone());
         self.report(&faults)?;
         Ok(plan)
@@ -165,4 +195,21 @@ impl Loaded {
     pub fn style(&self) -> Style {
         self.style
     }
+}
+
+/// The request of a command.
+///
+/// # Errors
+/// Where a `--set` is not NAME=VALUE.
+pub fn request(options: &PlanOptions, here: &Surroundings) -> Result<Request, CliError> {
+    let set = options.set.iter().map(|text| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(CliError::usage(format!("`--set {text}` is not NAME=VALUE"))),
+    });
+    Ok(Request {
+        goals: options.goals.clone(),
+        set: set.collect::<Result<_, _>>()?,
+        target: options.target.clone(),
+        variables: here.variables.clone(),
+    })
 }

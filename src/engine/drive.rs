@@ -15,8 +15,10 @@ use crate::event::{self, Event, Listener, Summary};
 use crate::history::{History, Invocation};
 use crate::ids::JobId;
 use crate::plan::job::Job;
+use crate::project::model::InputPath;
 use crate::schedule::{Capacity, Schedule};
 use crate::target::command::Programs;
+use crate::tree::Measured;
 
 /// The records: one connection to read with, on the engine's thread, and one to write with, on the committer's.
 pub struct Records<'r> {
@@ -26,6 +28,15 @@ pub struct Records<'r> {
     pub writer: Box<dyn History + 'r>,
     /// The git properties, asked for when something runs.
     pub properties: &'r (dyn Fn() -> std::collections::BTreeMap<String, String> + Sync),
+}
+
+/// What came of a plan.
+#[derive(Debug)]
+pub struct Driven {
+    /// The counts.
+    pub summary: Summary,
+    /// What every job was judged fresh by; nothing where anything ran, was restored or had to be told.
+    pub settled: Vec<(InputPath, Option<Measured>)>,
 }
 
 /// Carries out a plan.
@@ -40,7 +51,7 @@ pub fn drive(
     options: &Options,
     interrupt: &Interrupt,
     listeners: &mut [&mut dyn Listener],
-) -> Result<Summary, EngineError> {
+) -> Result<Driven, EngineError> {
     let began = world.clock.elapsed();
     let mut teller = Teller::new(world.clock, listeners);
     register(work, invocation, false, &mut teller);
@@ -64,7 +75,7 @@ pub fn drive(
     let mut writer = records.writer;
     let mut notes = Vec::new();
     let of_writer = &mut notes;
-    let (mut summary, result) = std::thread::scope(|scope| {
+    let (mut summary, settled, result) = std::thread::scope(|scope| {
         let commit_mail = mailbox.clone();
         let mut commit = Some(move || {
             let alive = |id: &str| recover::alive(world, id);
@@ -89,12 +100,11 @@ pub fn drive(
         let post = Post { orders, mailbox, post, committer };
         let mut engine = Engine::new(judge, schedule, options, invocation, &mut teller, post);
         let result = engine.run(interrupt, &mut start_worker, &mut start_committer);
-        let summary = engine.finish();
-        drop(engine);
+        let (summary, settled) = engine.finish();
         let recorded =
             committing.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err("the committer died".to_owned())));
         let failed = |why| EngineError::State { doing: "write", path: world.state.join("history.db"), why };
-        (summary, result.and(recorded.map_err(failed)))
+        (summary, settled, result.and(recorded.map_err(failed)))
     });
     summary.interrupted = interrupt.asked();
     summary.elapsed_ms = u64::try_from(world.clock.elapsed().saturating_sub(began).as_millis()).unwrap_or(u64::MAX);
@@ -107,7 +117,8 @@ pub fn drive(
     }
     result?;
     teller.tell(Event::InvocationFinished { summary });
-    Ok(summary)
+    let quiet = summary.fresh == work.plan.jobs.len() && world.ground.notes().is_empty() && !world.ground.is_remote();
+    Ok(Driven { summary, settled: if quiet { settled } else { Vec::new() } })
 }
 
 /// Tells what the plan holds.

@@ -18,6 +18,7 @@ pub mod measuring;
 pub mod memory;
 pub mod publish;
 pub mod recover;
+pub mod settled;
 pub mod stage;
 pub mod telling;
 pub mod turn;

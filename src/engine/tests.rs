@@ -129,7 +129,7 @@ impl Sandbox {
         let mut heard = Heard::default();
         let work = Work { plan: &plan, project: &project };
         let summary = drive(work, &world, records, &invocation, &options, &Interrupt::default(), &mut [&mut heard]);
-        (summary, heard.0)
+        (summary.map(|driven| driven.summary), heard.0)
     }
 }
 

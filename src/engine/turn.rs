@@ -19,6 +19,7 @@ use crate::project::model::InputPath;
 use crate::schedule::{Schedule, State};
 use crate::staleness::{Fingerprint, Reason, Repair, Verdict};
 use crate::target::watchdog::Watchdog;
+use crate::tree::Measured;
 
 /// How often the listeners are told that time goes by.
 const TICK: Duration = Duration::from_millis(100);
@@ -164,11 +165,12 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         }
     }
 
-    /// The counts.
-    pub fn finish(&mut self) -> Summary {
+    /// The counts, and what was found of a plan of which nothing ran.
+    pub fn finish(mut self) -> (Summary, Vec<(InputPath, Option<Measured>)>) {
         let canceled = |job: &usize| self.schedule.state(JobId(*job)) == State::Canceled;
         self.summary.canceled = (0..self.judge.work.plan.jobs.len()).filter(canceled).count();
-        self.summary
+        let settled = if self.begun { Vec::new() } else { self.judge.found.paths.into_iter().collect() };
+        (self.summary, settled)
     }
 
     fn judge_job(&mut self, job: JobId, worker: Starter<'_>) -> Result<(), EngineError> {
@@ -299,6 +301,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             return;
         }
         let world = self.judge.world;
+        super::settled::forget(world.state);
         let _ = world.locks.try_lock(&recover::invocation_key(&self.invocation.id));
         recover::clear(world, &self.invocation.id);
         if let Some(program) = &self.options.program {

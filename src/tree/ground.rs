@@ -59,6 +59,11 @@ impl Ground {
         }
     }
 
+    /// Whether the workspace's state lies on a file system whose times another machine sets.
+    pub fn is_remote(&self) -> bool {
+        super::cache::is_remote(&self.state)
+    }
+
     /// The workspace's folder.
     pub fn root(&self) -> &Path {
         &self.root

@@ -6,12 +6,12 @@ use crate::cli::exit::Exit;
 use crate::cli::options::RunOptions;
 use crate::cli::project::{self, Loaded};
 use crate::cli::surroundings::Surroundings;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::console;
 use crate::engine::drive::{self, Records, drive};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::telling::Teller;
-use crate::engine::{Options, Work, inspect};
+use crate::engine::{Options, Work, inspect, settled};
 use crate::event::{Event, Summary};
 use crate::plan::job::Plan;
 use crate::vcs;
@@ -21,7 +21,20 @@ use crate::vcs;
 /// # Errors
 /// What keeps it from running at all.
 pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> {
-    let loaded = project::load(&options.common, here)?;
+    let read = project::read(&options.common, here)?;
+    let state = read.root.join(".amlrun");
+    let request = project::request(&options.plan, here)?;
+    let settled = settled::may_apply(&read.source.text).then(|| settled::key(&read.file, &read.source.text, &request));
+    let plainly = !(options.dry_run
+        || options.force
+        || options.watch
+        || options.detach
+        || options.common.json
+        || options.common.verbose);
+    if plainly && let Some(jobs) = settled.as_ref().and_then(|key| settled::look(&state, &read.root, key)) {
+        return Ok(still_settled(options, here, jobs));
+    }
+    let loaded = project::resolve(read, &options.common, here)?;
     let plan = loaded.plan(&options.plan, here)?;
     loaded.available(&plan)?;
     let clock = SystemClock::new();
@@ -49,9 +62,27 @@ pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> 
     let invocation = assemble::invocation(here, &loaded, &clock);
     let world = parts.world();
     let work = Work { plan: &plan, project: &loaded.project };
-    let summary = drive(work, &world, records, &invocation, &engine, &interrupt, &mut [&mut *listener])
+    let began = clock.now();
+    let driven = drive(work, &world, records, &invocation, &engine, &interrupt, &mut [&mut *listener])
         .map_err(|error| assemble::engine_error(error, &loaded, &plan))?;
-    Ok(exit(&summary))
+    if let Some(key) = &settled
+        && !loaded.warned()
+        && !driven.settled.is_empty()
+    {
+        // A cache: where it cannot be written the next look takes longer, and that is all.
+        let _ = settled::remember(&state, key, work, &driven.settled, began);
+    }
+    Ok(exit(&driven.summary))
+}
+
+/// Nothing moved since every job was judged fresh.
+fn still_settled(options: &RunOptions, here: &Surroundings, jobs: usize) -> Exit {
+    let clock = SystemClock::new();
+    let mut listener = console::listener(assemble::choice(&options.common, here, false));
+    let mut listeners: [&mut dyn crate::event::Listener; 1] = [&mut *listener];
+    let summary = Summary { fresh: jobs, ..Summary::default() };
+    Teller::new(&clock, &mut listeners).tell(Event::InvocationFinished { summary });
+    Exit::Done
 }
 
 fn exit(summary: &Summary) -> Exit {

@@ -244,7 +244,7 @@ impl Age {
 }
 
 /// Whether a folder lies on a file system whose times another machine sets.
-fn is_remote(folder: &Path) -> bool {
+pub(super) fn is_remote(folder: &Path) -> bool {
     /// statfs(2): NFS, SMB, SMB2, CIFS, 9p, FUSE, Ceph, Lustre, AFS, CODA, OCFS2, GPFS.
     const REMOTE: [u64; 12] = [
         0x6969,
