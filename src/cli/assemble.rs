@@ -99,7 +99,7 @@ impl<'c> Parts<'c> {
         let make = || -> std::io::Result<()> {
             use std::io::Write as _;
             std::fs::create_dir_all(&self.state)?;
-            let mut file = tempfile::NamedTempFile::new_in(&self.state)?;
+            let mut file = readable(&mut tempfile::Builder::new()).tempfile_in(&self.state)?;
             file.write_all(b"# amlrun's state: safe to delete, never to be committed\n*\n")?;
             file.persist(&ignore).map(drop).map_err(|error| error.error)
         };
@@ -108,6 +108,11 @@ impl<'c> Parts<'c> {
                 .hint("amlrun keeps its state in the workspace, which must be writable for a run")
         })
     }
+}
+
+/// A temporary file that becomes a lasting one may be read by whoever the umask lets.
+fn readable<'b>(builder: &'b mut tempfile::Builder<'static, 'static>) -> &'b mut tempfile::Builder<'static, 'static> {
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
 }
 
 /// The lock of environments, beside the Amlfile.

@@ -55,7 +55,9 @@ impl<'a> Places<'a> {
             },
             Reason::ParamChanged { name, is: Some(_), .. } => self.param(job, name),
             Reason::VariableChanged { name, .. } => environment?.variables.get(name).map(|(_, span)| span.clone()),
-            Reason::EnvironmentChanged { .. } => environment.map(|environment| environment.span.clone()),
+            Reason::EnvironmentChanged { .. } | Reason::EnvironmentNotLocked { .. } => {
+                environment.map(|environment| environment.span.clone())
+            }
             Reason::InputChanged { name, .. } | Reason::InputMissing { name, .. } => {
                 job.inputs.iter().find(|input| input.name == *name).map(|input| input.span.clone())
             }
@@ -143,6 +145,7 @@ inputs = { clean = \"data/clean.csv\" }
         check(train, Reason::CommandChanged { was: vec![], is: vec![] }, Some(12));
         check(train, Reason::VariableChanged { name: "A".into(), was: was.clone(), is: is.clone() }, Some(6));
         check(train, Reason::EnvironmentChanged { fact: "python".into(), was: was.clone(), is: is.clone() }, Some(4));
+        check(train, Reason::EnvironmentNotLocked { environment: "main".into() }, Some(4));
         let (name, path) = ("clean".to_owned(), String::new());
         check(train, Reason::InputChanged { name: name.clone(), path: path.clone(), was, is }, Some(16));
         check(train, Reason::InputMissing { name, path }, Some(16));

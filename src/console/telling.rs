@@ -146,6 +146,14 @@ impl Teller {
                     let _ = writeln!(to, "environment {}: building{key}", words::name(environment));
                 }
             }
+            Event::EnvironmentResolving { environment } => drop(self.building.insert(environment.clone(), at)),
+            Event::EnvironmentResolved { environment, locked } => {
+                let began = self.building.remove(environment);
+                if let Some(began) = began.filter(|_| *locked) {
+                    let took = words::duration(at.since(began));
+                    let _ = writeln!(to, "environment {} locked after {took}", words::name(environment));
+                }
+            }
             Event::EnvironmentOutput { environment, line } if !live || verbose => {
                 let _ = writeln!(to, "{} | {}", clean(environment), clean_line(line));
             }

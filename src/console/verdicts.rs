@@ -62,6 +62,9 @@ pub fn phrase(reason: &Reason) -> String {
         Reason::UpstreamMayChange { job } => format!("{} runs first", words::name(&job.0)),
         Reason::InputMissing { name, path } if name == path => format!("input {} is missing", clean(path)),
         Reason::InputMissing { name, path } => format!("input {} is missing: {}", words::name(name), clean(path)),
+        Reason::EnvironmentNotLocked { environment } => {
+            format!("environment {} is not locked yet", words::name(environment))
+        }
         Reason::FormatChanged { was, is } => format!("fingerprint format {was} -> {is} (another version of amlrun)"),
     }
 }

@@ -155,6 +155,11 @@ fn every_reason_has_its_text_and_its_wire_form() {
         r#"{"kind":"input-missing","name":"data/raw.csv","path":"data/raw.csv"}"#,
     );
     check(
+        Reason::EnvironmentNotLocked { environment: "sklearn".into() },
+        "environment `sklearn` is not locked yet",
+        r#"{"kind":"environment-not-locked","environment":"sklearn"}"#,
+    );
+    check(
         Reason::FormatChanged { was: 1, is: 2 },
         "fingerprint format 1 -> 2 (another version of amlrun)",
         r#"{"kind":"format-changed","was":1,"is":2}"#,

@@ -59,7 +59,12 @@ impl View {
                     building.line.clone_from(line);
                 }
             }
-            Event::EnvironmentReady { environment, .. } | Event::EnvironmentFailed { environment, .. } => {
+            Event::EnvironmentResolving { environment } => {
+                self.building.insert(environment.clone(), going("resolving".to_owned(), false));
+            }
+            Event::EnvironmentReady { environment, .. }
+            | Event::EnvironmentResolved { environment, .. }
+            | Event::EnvironmentFailed { environment, .. } => {
                 self.building.remove(environment);
             }
             Event::JobJudged { job, verdict: Verdict::Fresh { repairs, .. } } if repairs.is_empty() => {
@@ -72,7 +77,7 @@ impl View {
                 self.first_start.get_or_insert(now);
                 self.going.insert(*job, going(String::new(), false));
             }
-            Event::JobOutput { job, stream: Stream::Output, line } => {
+            Event::JobOutput { job, stream: Stream::Output, line } | Event::JobDrew { job, line } => {
                 if let (Some(running), true) = (self.going.get_mut(job), !line.trim().is_empty()) {
                     running.line.clone_from(line);
                 }

@@ -73,6 +73,26 @@ environment `sklearn`  1 min 05 s  Installing numpy
     check(&view(4, &events), 5, (80, 24), "[>                   ] 0/4 jobs, 5 s");
 }
 
+#[test]
+fn resolving_and_bars_are_seen() {
+    let resolving = Event::EnvironmentResolving { environment: "sklearn".into() };
+    let mut events = vec![(2, resolving)];
+    check(
+        &view(1, &events),
+        3,
+        (80, 24),
+        "
+environment `sklearn`    1 s  resolving
+[>                   ] 0/1 job, 3 s
+",
+    );
+    events.push((5, Event::EnvironmentResolved { environment: "sklearn".into(), locked: true }));
+    events.push((5, start(0)));
+    events.push((6, Event::JobDrew { job: JobId(0), line: "42%|####      |".into() }));
+    let seen = view(1, &events).frame(Duration::from_secs(6), (80, 24), Style::default(), |_| "fit").join("\n");
+    assert!(seen.contains("42%|####") && !seen.contains("sklearn"), "{seen}");
+}
+
 fn busy() -> View {
     view(
         4,

@@ -53,6 +53,8 @@ pub struct Task {
 pub enum Note {
     /// The environment's build.
     Environment(String, Step),
+    /// A line that the job draws over itself.
+    Drawn(String),
     /// A run begins.
     Begun(Box<Begun>),
     /// A line of output.
@@ -182,14 +184,17 @@ fn once(
         grace: GRACE,
     };
     let mut tail = std::collections::VecDeque::new();
-    let (outcome, usage) = world.local.run(&launch, bench.cancel, &mut |Report::Line(stream, line)| {
-        if stream == Stream::Output {
-            if tail.len() == TAIL {
-                tail.pop_front();
+    let (outcome, usage) = world.local.run(&launch, bench.cancel, &mut |report| match report {
+        Report::Line(stream, line) => {
+            if stream == Stream::Output {
+                if tail.len() == TAIL {
+                    tail.pop_front();
+                }
+                tail.push_back(line.clone());
             }
-            tail.push_back(line.clone());
+            tell(Note::Line(stream, line));
         }
-        tell(Note::Line(stream, line));
+        Report::Drawn(line) => tell(Note::Drawn(line)),
     });
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;

@@ -5,7 +5,8 @@ use std::sync::mpsc::channel;
 
 use super::attempt::Bench;
 use super::interrupt::Interrupt;
-use super::judging::{Judge, Lacking, Surroundings};
+use super::judging::{Judge, Lacking};
+use super::surroundings::Surroundings;
 use super::telling::Teller;
 use super::turn::{Engine, Post};
 use super::workers::serve;
@@ -55,7 +56,11 @@ pub fn drive(
     let began = world.clock.elapsed();
     let mut teller = Teller::new(world.clock, listeners);
     register(work, invocation, false, &mut teller);
-    let surroundings = Surroundings::gather(work, world, false, &mut |name, step| tell_step(&mut teller, name, step))?;
+    let surroundings = match Surroundings::resolve(work, world, &mut teller) {
+        // A Ctrl-C reaches the installer, too, which fails then.
+        Err(_) if interrupt.asked() => return Ok(interrupted(work, &mut teller)),
+        surroundings => surroundings?,
+    };
     let found = measuring::measure(work, world, &mut teller)?;
     let judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
     inputs_are_there(&judge)?;
@@ -119,6 +124,13 @@ pub fn drive(
     teller.tell(Event::InvocationFinished { summary });
     let quiet = summary.fresh == work.plan.jobs.len() && world.ground.notes().is_empty() && !world.ground.is_remote();
     Ok(Driven { summary, settled: if quiet { settled } else { Vec::new() } })
+}
+
+/// The end of an invocation that was interrupted before any job could be judged.
+fn interrupted(work: Work<'_>, teller: &mut Teller<'_, '_>) -> Summary {
+    let summary = Summary { interrupted: true, canceled: work.plan.jobs.len(), ..Summary::default() };
+    teller.tell(Event::InvocationFinished { summary });
+    summary
 }
 
 /// Tells what the plan holds.

@@ -46,6 +46,7 @@ impl Engine<'_, '_, '_> {
     fn note(&mut self, job: JobId, note: Note) {
         match note {
             Note::Line(stream, line) => self.teller.tell(Event::JobOutput { job, stream, line }),
+            Note::Drawn(line) => self.teller.tell(Event::JobDrew { job, line }),
             Note::Environment(name, step) => {
                 if matches!(step, crate::environment::Step::Started) {
                     self.building.insert(name.clone(), String::new());

@@ -2,7 +2,8 @@
 //!
 //! Jobs below one that would run are told to run only if that gives something new.
 
-use super::judging::{Judge, Lacking, Surroundings};
+use super::judging::{Judge, Lacking};
+use super::surroundings::Surroundings;
 use super::telling::Teller;
 use super::{EngineError, Work, World, measuring};
 use crate::environment::Step;

@@ -4,71 +4,17 @@ use std::collections::BTreeMap;
 
 use super::measuring::{Found, no_sources};
 use super::memory::Remembered;
+use super::surroundings::Surroundings;
 use super::{EngineError, Work, World};
 use crate::content::{Content, Kind};
 use crate::digest::Digest;
-use crate::environment::Step;
 use crate::history::History;
 use crate::ids::JobId;
 use crate::plan::job::{Command, Job, Runner};
-use crate::project::model::{Environment, EnvironmentKind};
 use crate::relpath::RelPath;
 use crate::staleness::judge::{self, Recorded};
 use crate::staleness::{Fingerprint, Key, Orders, Past, Present, Reason, Verdict, fingerprint};
 use crate::store::snapshot;
-
-/// The environments of a plan as its jobs use them, with their keys.
-#[derive(Debug, Default)]
-pub struct Surroundings {
-    /// The environments; a bare one is given `python3` for jobs whose script needs an interpreter.
-    pub environments: Vec<Environment>,
-    /// Their keys; none where it is not known before the environment is resolved (in a dry run).
-    pub keys: Vec<Option<Key>>,
-    /// Which of them a job uses; none for a bare command.
-    pub of: Vec<Option<usize>>,
-}
-
-impl Surroundings {
-    /// Finds the keys of the environments that the jobs use.
-    ///
-    /// # Errors
-    /// Where one is not to be had.
-    pub fn gather(
-        work: Work<'_>,
-        world: &World<'_>,
-        frozen: bool,
-        told: &mut dyn FnMut(&str, Step),
-    ) -> Result<Self, EngineError> {
-        let mut gathered = Self::default();
-        let mut index: BTreeMap<(usize, bool), usize> = BTreeMap::new();
-        for job in &work.plan.jobs {
-            let declared = &work.project.environments[job.environment];
-            let bare = declared.kind == EnvironmentKind::UserManaged { interpreter: None };
-            let python = matches!(job.command, Command::Script { runner: Runner::Python, .. });
-            if bare && !python {
-                gathered.of.push(None);
-                continue;
-            }
-            let next = gathered.environments.len();
-            let at = *index.entry((job.environment, bare)).or_insert(next);
-            if at == next {
-                let mut environment = declared.clone();
-                if bare {
-                    environment.kind = EnvironmentKind::UserManaged { interpreter: Some("python3".to_owned()) };
-                }
-                let name = environment.name.clone();
-                let key = world
-                    .environments
-                    .key(&environment, frozen, &mut |step| told(&name, step))
-                    .map_err(|source| EngineError::Environment { name: name.clone(), source })?;
-                gathered.environments.push(environment);
-                gathered.keys.push(key);
-            }
-            gathered.of.push(Some(at));
-        }
-        Ok(gathered)
-    }
-}
 
 /// What a fingerprint could not be made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,11 +202,8 @@ impl<'j> Judge<'j> {
                 })
                 .collect(),
             Lacking::Environment => {
-                vec![Reason::EnvironmentChanged {
-                    fact: "lock".to_owned(),
-                    was: None,
-                    is: Some("not resolved yet".to_owned()),
-                }]
+                let environment = self.work.project.environments[job.environment].name.clone();
+                vec![Reason::EnvironmentNotLocked { environment }]
             }
         }
     }

@@ -20,6 +20,7 @@ pub mod publish;
 pub mod recover;
 pub mod settled;
 pub mod stage;
+pub mod surroundings;
 pub mod telling;
 pub mod turn;
 pub mod variables;

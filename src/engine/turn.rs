@@ -22,7 +22,7 @@ use crate::target::watchdog::Watchdog;
 use crate::tree::Measured;
 
 /// How often the listeners are told that time goes by.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// The engine's addresses and its own post.
 pub struct Post {
@@ -124,6 +124,8 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         committer: Starter<'_>,
     ) -> Result<(), EngineError> {
         let mut stopped = false;
+        let clock = self.judge.world.clock;
+        let mut ticked = clock.elapsed();
         loop {
             if !stopped && (interrupt.asked() || self.commit_failed) {
                 stopped = true;
@@ -154,13 +156,18 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             }
             match self.post.post.recv_timeout(TICK) {
                 Ok(mail) => self.hear(mail)?,
-                Err(RecvTimeoutError::Timeout) => self.teller.tick(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             // What has arrived meanwhile is heard before the next look at the schedule, but not without end.
             for _ in 0..256 {
                 let Ok(mail) = self.post.post.try_recv() else { break };
                 self.hear(mail)?;
+            }
+            let now = clock.elapsed();
+            if now.saturating_sub(ticked) >= TICK {
+                ticked = now;
+                self.teller.tick();
             }
         }
     }
@@ -372,6 +379,6 @@ fn describe_lacking(reason: &Reason) -> String {
     match reason {
         Reason::InputMissing { name, path } if name == path => format!("the input `{path}` is not there"),
         Reason::InputMissing { name, path } => format!("the input `{name}` is not there: {path}"),
-        _ => "its environment is not resolved".to_owned(),
+        reason => format!("it could not be judged: {reason:?}"),
     }
 }

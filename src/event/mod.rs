@@ -56,6 +56,15 @@ pub enum Event {
         hashed: u64,
         bytes: u64,
     },
+    /// An environment that is not locked yet is being resolved. Lines of [`Event::EnvironmentOutput`] follow.
+    EnvironmentResolving {
+        environment: String,
+    },
+    /// Resolved, and written to the lock file; or not, and the invocation fails.
+    EnvironmentResolved {
+        environment: String,
+        locked: bool,
+    },
     /// An environment is being built. A line of the installer's output follows as [`Event::EnvironmentOutput`].
     EnvironmentStarted {
         environment: String,
@@ -94,6 +103,12 @@ pub enum Event {
     JobOutput {
         job: JobId,
         stream: Stream,
+        line: String,
+    },
+    /// The latest state of a line that the job draws over itself, as progress bars do; the last one follows as
+    /// [`Event::JobOutput`]. Ephemeral: what is drawn quickly is told in part.
+    JobDrew {
+        job: JobId,
         line: String,
     },
     /// The attempt failed and is tried again after `delay_ms`.

@@ -90,6 +90,10 @@ pub enum Reason {
         name: String,
         path: String,
     },
+    /// The environment is not in `Amlfile.lock` yet, so what is in it is not known: a run resolves it first.
+    EnvironmentNotLocked {
+        environment: String,
+    },
     /// The format of fingerprints changed with a new version of amlrun.
     FormatChanged {
         was: u32,

@@ -11,32 +11,59 @@ use crate::event::Stream;
 /// A line longer than this is told in pieces; the file keeps it whole.
 const LONGEST: usize = 16 * 1024;
 
-/// Cuts bytes into lines. A carriage return ends a line too, as progress bars use it.
+/// Cuts bytes into lines. A carriage return begins a line anew, as progress bars do: of such a line, its last state is
+/// told.
 #[derive(Debug, Default)]
 pub struct Lines {
+    /// What was written since the last line end or carriage return.
     rest: Vec<u8>,
+    /// What stood in the line before the last carriage return.
+    drawn: Vec<u8>,
+    /// `drawn` is new since it was asked for.
+    fresh: bool,
 }
 
 impl Lines {
     /// Adds bytes and tells the lines that are whole.
     pub fn add(&mut self, bytes: &[u8], tell: &mut dyn FnMut(String)) {
         for part in bytes.split_inclusive(|b| matches!(b, b'\n' | b'\r')) {
-            self.rest.extend_from_slice(part);
-            let ended = matches!(part.last(), Some(b'\n' | b'\r'));
-            if ended || self.rest.len() >= LONGEST {
+            match part.split_last() {
+                Some((b'\n', text)) => {
+                    self.rest.extend_from_slice(text);
+                    self.end(tell);
+                }
+                Some((b'\r', text)) => {
+                    self.rest.extend_from_slice(text);
+                    if !self.rest.is_empty() {
+                        std::mem::swap(&mut self.drawn, &mut self.rest);
+                        self.rest.clear();
+                        self.fresh = true;
+                    }
+                }
+                _ => self.rest.extend_from_slice(part),
+            }
+            if self.rest.len() >= LONGEST {
                 self.end(tell);
             }
         }
     }
 
+    /// The latest state of a line that is not ended yet and was drawn more than once; none where nothing new was drawn.
+    pub fn latest(&mut self) -> Option<String> {
+        let bytes = if self.rest.is_empty() { &self.drawn } else { &self.rest };
+        let is_new = std::mem::take(&mut self.fresh) || (!self.drawn.is_empty() && !self.rest.is_empty());
+        is_new.then(|| String::from_utf8_lossy(bytes).into_owned()).filter(|line| !line.trim().is_empty())
+    }
+
     /// Tells what is left.
     pub fn end(&mut self, tell: &mut dyn FnMut(String)) {
-        let line = String::from_utf8_lossy(&self.rest);
-        let line = line.trim_end_matches(['\n', '\r']);
-        if !line.is_empty() {
-            tell(line.to_owned());
+        let bytes = if self.rest.is_empty() { &self.drawn } else { &self.rest };
+        if !bytes.is_empty() {
+            tell(String::from_utf8_lossy(bytes).into_owned());
         }
         self.rest.clear();
+        self.drawn.clear();
+        self.fresh = false;
     }
 }
 
@@ -63,6 +90,9 @@ impl<'a> Log<'a> {
             self.failure.get_or_insert_with(|| format!("could not write {}: {error}", self.path.display()));
         }
         self.lines.add(bytes, &mut |line| mail(Report::Line(Stream::Output, line)));
+        if let Some(line) = self.lines.latest() {
+            mail(Report::Drawn(line));
+        }
     }
 
     /// Tells what is left.
@@ -137,14 +167,32 @@ fn read_from(path: &Path, at: u64) -> std::io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn lines_end_at_newlines_and_returns_and_never_get_lost() {
-        let mut lines = Lines::default();
-        let mut told = Vec::new();
-        for part in ["a\nb", "c\r", "50%\r100%\r\n", "\n", "end"] {
-            lines.add(part.as_bytes(), &mut |line| told.push(line));
+    /// The lines of these pieces, and what was drawn meanwhile.
+    fn check(pieces: &[&str], lines: &[&str], drawn: &[&str]) {
+        let mut cut = Lines::default();
+        let (mut told, mut seen) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            cut.add(piece.as_bytes(), &mut |line| told.push(line));
+            seen.extend(cut.latest());
         }
-        lines.end(&mut |line| told.push(line));
-        assert_eq!(told, ["a", "bc", "50%", "100%", "end"]);
+        cut.end(&mut |line| told.push(line));
+        assert_eq!(told, lines, "{pieces:?}");
+        assert_eq!(seen, drawn, "{pieces:?}");
+    }
+
+    #[test]
+    fn lines_end_at_newlines_and_never_get_lost() {
+        check(&["a\nb", "c\n", "\n", "end"], &["a", "bc", "end"], &[]);
+        check(&["windows\r\n", "too\r", "\n"], &["windows", "too"], &["too"]);
+        let long = "x".repeat(LONGEST + 1);
+        check(&[&long, "y"], &[&long, "y"], &[]);
+    }
+
+    #[test]
+    fn of_a_line_that_is_drawn_again_and_again_the_last_state_is_told() {
+        check(&["10%\r", "50%\r60%\r", "100%\r\n"], &["100%"], &["10%", "60%"]);
+        check(&["\r10%", "\r20%", "\r30%\n", "done\n"], &["30%", "done"], &["20%"]);
+        check(&["\r10%", "\r20%"], &["20%"], &["20%"]);
+        check(&["\r10%\r    \rdone\n"], &["done"], &[]);
     }
 }

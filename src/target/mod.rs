@@ -17,6 +17,8 @@ use crate::launch::{Launch, Outcome, Usage};
 pub enum Report {
     /// A line of output, without its line end.
     Line(Stream, String),
+    /// The latest state of a line that the job draws over itself, as progress bars do. Its last one follows as a line.
+    Drawn(String),
 }
 
 /// Whether the attempt shall end: asked often, from the thread that runs it.
