@@ -75,6 +75,7 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
     }
 }
 
+/// Tells an error, unless it was told already.
 fn tell(error: &CliError) {
     if error.message.is_empty() {
         return;

@@ -75,7 +75,7 @@ pub struct RunOptions {
     #[arg(short = 'B', long)]
     pub force: bool,
     /// Run again whenever a source or an input changes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub watch: bool,
     /// Return after the submission (remote targets)
     #[arg(long)]

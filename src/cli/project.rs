@@ -118,6 +118,14 @@ pub fn read(common: &Common, here: &Surroundings) -> Result<Read, CliError> {
 /// # Errors
 /// Where it has faults.
 pub fn resolve(read: Read, common: &Common, here: &Surroundings) -> Result<Loaded, CliError> {
+    let (loaded, faults) = examine(read, common, here);
+    loaded.report(&faults)?;
+    Ok(loaded)
+}
+
+/// Resolves an Amlfile that was read, as far as its faults allow, and tells none of them.
+#[must_use]
+pub fn examine(read: Read, common: &Common, here: &Surroundings) -> (Loaded, Vec<Diagnostic>) {
     let Read { file, root, source } = read;
     let style = Style::choose(&common.color, |name| here.variable(name), here.terminal);
     let (document, mut faults) = amlfile::parse(&source);
@@ -137,9 +145,7 @@ pub fn resolve(read: Read, common: &Common, here: &Surroundings) -> Result<Loade
     sort(&mut faults);
     drop(document);
     let warned = Cell::new(false);
-    let loaded = Loaded { project, root, amlfile: file, source, json: common.json, style, warned };
-    loaded.report(&faults)?;
-    Ok(loaded)
+    (Loaded { project, root, amlfile: file, source, json: common.json, style, warned }, faults)
 }
 
 impl Loaded {

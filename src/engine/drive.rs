@@ -127,10 +127,10 @@ pub fn drive(
 }
 
 /// The end of an invocation that was interrupted before any job could be judged.
-fn interrupted(work: Work<'_>, teller: &mut Teller<'_, '_>) -> Summary {
+fn interrupted(work: Work<'_>, teller: &mut Teller<'_, '_>) -> Driven {
     let summary = Summary { interrupted: true, canceled: work.plan.jobs.len(), ..Summary::default() };
     teller.tell(Event::InvocationFinished { summary });
-    summary
+    Driven { summary, settled: Vec::new() }
 }
 
 /// Tells what the plan holds.

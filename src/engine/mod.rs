@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod interrupt;
 pub mod judging;
 pub mod locks;
+pub mod looking;
 pub mod measuring;
 pub mod memory;
 pub mod publish;

@@ -8,3 +8,4 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod status;
+pub mod watch;

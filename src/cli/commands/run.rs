@@ -4,11 +4,11 @@ use crate::cli::assemble::{self, Parts};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::options::RunOptions;
-use crate::cli::project::{self, Loaded};
+use crate::cli::project::{self, Loaded, Read};
 use crate::cli::surroundings::Surroundings;
 use crate::clock::{Clock, SystemClock};
 use crate::console;
-use crate::engine::drive::{self, Records, drive};
+use crate::engine::drive::{self, Driven, Records, drive};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::telling::Teller;
 use crate::engine::{Options, Work, inspect, settled};
@@ -21,32 +21,97 @@ use crate::vcs;
 /// # Errors
 /// What keeps it from running at all.
 pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> {
+    if options.detach {
+        return Err(CliError::usage("`--detach` is for remote targets: a job on this machine ends with amlrun"));
+    }
+    if options.watch {
+        return super::watch::watch(options, here);
+    }
     let read = project::read(&options.common, here)?;
     let state = read.root.join(".amlrun");
     let request = project::request(&options.plan, here)?;
     let settled = settled::may_apply(&read.source.text).then(|| settled::key(&read.file, &read.source.text, &request));
-    let plainly = !(options.dry_run
-        || options.force
-        || options.watch
-        || options.detach
-        || options.common.json
-        || options.common.verbose);
+    let plainly = !(options.dry_run || options.force || options.common.json || options.common.verbose);
     if plainly && let Some(jobs) = settled.as_ref().and_then(|key| settled::look(&state, &read.root, key)) {
         return Ok(still_settled(options, here, jobs));
     }
-    let loaded = project::resolve(read, &options.common, here)?;
-    let plan = loaded.plan(&options.plan, here)?;
-    loaded.available(&plan)?;
     let clock = SystemClock::new();
-    let parts = Parts::new(&loaded, &plan, here, &clock)?;
+    let ready = Ready::new(read, options, here, &clock)?;
     if options.dry_run {
-        return dry_run(options, here, &loaded, &plan, &parts, &clock);
+        return dry_run(options, here, &ready, &clock);
     }
-    if options.detach {
-        return Err(CliError::usage("`--detach` is for remote targets: a job on this machine ends with amlrun"));
+    let began = clock.now();
+    let driven = drive_once(&ready, options, here, &listen()?)?;
+    if let Some(key) = &settled
+        && !ready.loaded.warned()
+        && !driven.settled.is_empty()
+    {
+        // A cache: where it cannot be written the next look takes longer, and that is all.
+        let _ = settled::remember(&state, key, ready.work(), &driven.settled, began);
     }
-    let interrupt =
-        Interrupt::listen().map_err(|error| CliError::world(format!("could not listen to signals: {error}")))?;
+    Ok(match driven.summary {
+        Summary { interrupted: true, .. } => Exit::Interrupted,
+        Summary { failed: 0, .. } => Exit::Done,
+        _ => Exit::JobFailed,
+    })
+}
+
+/// A project that was read and planned without a fault, and what it takes to run it.
+#[derive(Debug)]
+pub struct Ready<'c> {
+    /// The project.
+    pub loaded: Loaded,
+    /// The plan.
+    pub plan: Plan,
+    /// The ports.
+    pub parts: Parts<'c>,
+    clock: &'c SystemClock,
+}
+
+impl<'c> Ready<'c> {
+    /// Reads and plans what the options ask for.
+    ///
+    /// # Errors
+    /// Where the Amlfile or the options have faults.
+    pub fn new(
+        read: Read,
+        options: &RunOptions,
+        here: &Surroundings,
+        clock: &'c SystemClock,
+    ) -> Result<Self, CliError> {
+        let loaded = project::resolve(read, &options.common, here)?;
+        let plan = loaded.plan(&options.plan, here)?;
+        loaded.available(&plan)?;
+        let parts = Parts::new(&loaded, &plan, here, clock)?;
+        Ok(Self { loaded, plan, parts, clock })
+    }
+
+    /// What is carried out.
+    #[must_use]
+    pub fn work(&self) -> Work<'_> {
+        Work { plan: &self.plan, project: &self.loaded.project }
+    }
+}
+
+/// Listens to Ctrl-C from now on.
+///
+/// # Errors
+/// Where the system refuses.
+pub fn listen() -> Result<Interrupt, CliError> {
+    Interrupt::listen().map_err(|error| CliError::world(format!("could not listen to signals: {error}")))
+}
+
+/// Runs what is stale, once.
+///
+/// # Errors
+/// What keeps it from running at all.
+pub fn drive_once(
+    ready: &Ready<'_>,
+    options: &RunOptions,
+    here: &Surroundings,
+    interrupt: &Interrupt,
+) -> Result<Driven, CliError> {
+    let Ready { loaded, plan, parts, clock } = ready;
     parts.make_state()?;
     let mut listener = console::listener(assemble::choice(&options.common, here, false));
     let engine = Options {
@@ -57,22 +122,12 @@ pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> 
     };
     // It writes nothing, but may set a damaged history aside.
     let reader = parts.history(true);
-    let properties = || vcs::properties(&loaded.root, &here.variables);
+    let root = &loaded.root;
+    let properties = || vcs::properties(root, &here.variables);
     let records = Records { reader: &reader, writer: Box::new(parts.history(true)), properties: &properties };
-    let invocation = assemble::invocation(here, &loaded, &clock);
-    let world = parts.world();
-    let work = Work { plan: &plan, project: &loaded.project };
-    let began = clock.now();
-    let driven = drive(work, &world, records, &invocation, &engine, &interrupt, &mut [&mut *listener])
-        .map_err(|error| assemble::engine_error(error, &loaded, &plan))?;
-    if let Some(key) = &settled
-        && !loaded.warned()
-        && !driven.settled.is_empty()
-    {
-        // A cache: where it cannot be written the next look takes longer, and that is all.
-        let _ = settled::remember(&state, key, work, &driven.settled, began);
-    }
-    Ok(exit(&driven.summary))
+    let invocation = assemble::invocation(here, loaded, clock);
+    drive(ready.work(), &parts.world(), records, &invocation, &engine, interrupt, &mut [&mut *listener])
+        .map_err(|error| assemble::engine_error(error, loaded, plan))
 }
 
 /// Nothing moved since every job was judged fresh.
@@ -85,28 +140,18 @@ fn still_settled(options: &RunOptions, here: &Surroundings, jobs: usize) -> Exit
     Exit::Done
 }
 
-fn exit(summary: &Summary) -> Exit {
-    match summary {
-        Summary { interrupted: true, .. } => Exit::Interrupted,
-        Summary { failed: 0, .. } => Exit::Done,
-        _ => Exit::JobFailed,
-    }
-}
-
 fn dry_run(
     options: &RunOptions,
     here: &Surroundings,
-    loaded: &Loaded,
-    plan: &Plan,
-    parts: &Parts<'_>,
+    ready: &Ready<'_>,
     clock: &SystemClock,
 ) -> Result<Exit, CliError> {
+    let Ready { loaded, plan, parts, .. } = ready;
     let mut listener = console::listener(assemble::choice(&options.common, here, true));
     let mut listeners: [&mut dyn crate::event::Listener; 1] = [&mut *listener];
     let mut teller = Teller::new(clock, &mut listeners);
-    let work = Work { plan, project: &loaded.project };
-    drive::register(work, &assemble::invocation(here, loaded, clock), true, &mut teller);
-    let judged = inspect::inspect(work, &parts.world(), &parts.history(false), options.force, &mut teller)
+    drive::register(ready.work(), &assemble::invocation(here, loaded, clock), true, &mut teller);
+    let judged = inspect::inspect(ready.work(), &parts.world(), &parts.history(false), options.force, &mut teller)
         .map_err(|error| assemble::engine_error(error, loaded, plan))?;
     let summary = inspect::tell(&judged, &mut teller);
     teller.tell(Event::InvocationFinished { summary });
