@@ -138,6 +138,14 @@ fn every_case_says_what_must_hold() {
     assert!(silent.is_empty(), "no sentence, or no console block: {silent:#?}");
 }
 
+#[test]
+fn cases_bring_no_ignore_rules() {
+    let mut rules = tracked();
+    rules
+        .retain(|path| path.starts_with("tests/cases/") && path.ends_with("/.gitignore") && root().join(path).exists());
+    assert!(rules.is_empty(), "these keep files of their case out of a clone; rename them in the case: {rules:?}");
+}
+
 /// Module name to the number of its group.
 fn groups(lib: &str) -> BTreeMap<String, usize> {
     let mut rank = BTreeMap::new();
