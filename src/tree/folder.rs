@@ -77,7 +77,7 @@ impl Walk<'_> {
             below,
             left: AtomicUsize::new(1),
             vanished: AtomicBool::new(false),
-            is_changed_below: AtomicBool::new(false),
+            is_changed: AtomicBool::new(false),
             kept: AtomicUsize::new(0),
             found: Mutex::new(Found { rows: vec![None; length], fresh: Vec::new() }),
         });
@@ -196,6 +196,7 @@ impl Walk<'_> {
             }
         }
         part.units += READING;
+        pending.is_changed.store(true, Ordering::Relaxed);
         match read::digest(folder.as_fd(), name, &mut scratch.bytes) {
             Outcome::Read(digest, probe) => {
                 part.units += usize::try_from(probe.size >> 12).unwrap_or(0);

@@ -28,8 +28,8 @@ pub(super) struct Pending {
     pub(super) left: AtomicUsize,
     /// Whether something was listed and then gone.
     pub(super) vanished: AtomicBool,
-    /// Whether a folder below it is not as the cache knows it.
-    pub(super) is_changed_below: AtomicBool,
+    /// Whether a file in it had to be read, or a folder below it is not as the cache knows it.
+    pub(super) is_changed: AtomicBool,
     /// Rows of `old` that were met.
     pub(super) kept: AtomicUsize,
     pub(super) found: Mutex<Found>,
@@ -71,9 +71,9 @@ impl Pending {
     }
 
     /// Whether this folder, or one below it, is not as the cache knows it.
-    pub(super) fn is_changed(&self, fresh: &[(usize, Known)]) -> bool {
+    pub(super) fn is_changed(&self) -> bool {
         let files = self.old.as_deref().map_or(0, Section::len);
-        !fresh.is_empty() || self.kept.load(Ordering::Relaxed) != files || self.is_changed_below.load(Ordering::Relaxed)
+        self.kept.load(Ordering::Relaxed) != files || self.is_changed.load(Ordering::Relaxed)
     }
 
     /// Hands the cache what is new about this folder's files, and that some are gone.

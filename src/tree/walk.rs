@@ -228,7 +228,7 @@ impl<'a> Walk<'a> {
                 Up::Entry(above, at) => {
                     // Git knows no empty folders: with one counted, a clone would have another key.
                     if is_changed {
-                        above.is_changed_below.store(true, Ordering::Relaxed);
+                        above.is_changed.store(true, Ordering::Relaxed);
                     }
                     let is_pruned = pending.sources.is_some() && row.files == 0;
                     above.found().rows[at] = (!is_pruned).then_some(row);
@@ -252,7 +252,7 @@ impl<'a> Walk<'a> {
         }
         let digest = node.digest();
         scratch.node = node.into_bytes();
-        let is_changed = pending.is_changed(&found.fresh);
+        let is_changed = pending.is_changed();
         if is_changed && pending.sources.is_none() && self.folders.is_none() {
             self.ground.remember_node(digest, &scratch.node);
         }
