@@ -63,10 +63,13 @@ pub enum Locking {
     Wait,
     /// Let it go.
     Release,
+    /// Only tell whether another open file holds it.
+    Ask,
 }
 
 /// Locks, or lets go, the one byte of a file at `offset`; the lock belongs to this open file and ends with it. Tells
-/// whether it is held now; with [`Locking::Try`], false where another open file has it.
+/// whether it is held now; with [`Locking::Try`], false where another open file has it. [`Locking::Ask`] changes nothing
+/// and tells whether another open file has it.
 ///
 /// # Errors
 /// Where the file system has no such locks.
@@ -79,11 +82,18 @@ pub fn lock_byte(file: &File, offset: u64, locking: Locking) -> io::Result<bool>
     range.l_whence = libc::c_short::try_from(libc::SEEK_SET).map_err(io::Error::other)?;
     range.l_start = start;
     range.l_len = 1;
-    let command = if locking == Locking::Wait { libc::F_OFD_SETLKW } else { libc::F_OFD_SETLK };
+    let command = match locking {
+        Locking::Wait => libc::F_OFD_SETLKW,
+        Locking::Try | Locking::Release => libc::F_OFD_SETLK,
+        Locking::Ask => libc::F_OFD_GETLK,
+    };
     loop {
         // SAFETY: the descriptor is open for the length of the call, and `range` is a live `flock`.
-        if unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const range) } == 0 {
-            return Ok(locking != Locking::Release);
+        if unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut range) } == 0 {
+            return Ok(match locking {
+                Locking::Ask => i32::from(range.l_type) != libc::F_UNLCK,
+                _ => locking != Locking::Release,
+            });
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {

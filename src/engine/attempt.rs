@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::collect::{Collected, collect, keep_outputs_folder};
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
-use super::{Work, World, byproducts, in_place, publish, variables};
+use super::{Work, World, byproducts, in_place, publish, recover, variables};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
 use crate::event::Stream;
@@ -118,7 +118,7 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> D
     loop {
         let folder = bench.world.state.join("work").join(&begun.invocation).join(&begun.run.0);
         let done = once(bench, task, job, &begun, &activation, &folder, tell);
-        let _ = publish::remove(&folder);
+        recover::remove_run(&folder);
         let (ended, contents, tail) = match done {
             Ok(done) => done,
             Err(StageError::Moved) => return Done::Moved,

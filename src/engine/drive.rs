@@ -1,7 +1,7 @@
 //! Carries a plan out: measures, judges, and starts the loop of `turn.rs`.
 
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{channel, sync_channel};
 
 use super::attempt::Bench;
 use super::interrupt::Interrupt;
@@ -20,6 +20,9 @@ use crate::project::model::InputPath;
 use crate::schedule::{Capacity, Schedule};
 use crate::target::command::Programs;
 use crate::tree::Measured;
+
+/// So much mail may lie unread: a job that writes faster than its lines are told has to wait.
+const MAIL: usize = 1024;
 
 /// The records: one connection to read with, on the engine's thread, and one to write with, on the committer's.
 pub struct Records<'r> {
@@ -56,6 +59,10 @@ pub fn drive(
     let began = world.clock.elapsed();
     let mut teller = Teller::new(world.clock, listeners);
     register(work, invocation, false, &mut teller);
+    // Before anything is looked at: what a killed in-place job left of its outputs is none of theirs.
+    for fault in recover::clear(world, &invocation.id) {
+        teller.warn(None, fault);
+    }
     let surroundings = match Surroundings::resolve(work, world, &mut teller) {
         // A Ctrl-C reaches the installer, too, which fails then.
         Err(_) if interrupt.asked() => return Ok(interrupted(work, &mut teller)),
@@ -73,7 +80,7 @@ pub fn drive(
     let schedule = Schedule::new(&needs, &demands, options.machine, options.keep_going);
     let (orders, taken) = channel();
     let taken = Mutex::new(taken);
-    let (mailbox, post) = channel();
+    let (mailbox, post) = sync_channel(MAIL);
     let (committer, to_commit) = commit::post();
     let programs = Programs::default();
     let bench = Bench { work, world, cancel: interrupt, programs: &programs };
@@ -113,7 +120,7 @@ pub fn drive(
     });
     summary.interrupted = interrupt.asked();
     summary.elapsed_ms = u64::try_from(world.clock.elapsed().saturating_sub(began).as_millis()).unwrap_or(u64::MAX);
-    let _ = super::publish::remove(&world.state.join("work").join(&invocation.id));
+    recover::remove_work(&world.state.join("work").join(&invocation.id));
     if let Err(error) = world.ground.save() {
         teller.warn(None, error.to_string());
     }

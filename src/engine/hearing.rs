@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::EngineError;
 use super::attempt::{Done, Note};
-use super::commit;
 use super::drive::tell_step;
 use super::turn::Engine;
 use super::workers::{Brought, Mail, Restore};
+use super::{commit, recover};
 use crate::content::{Content, Kind};
 use crate::digest::Digest;
 use crate::event::Event;
@@ -19,25 +18,28 @@ use crate::relpath::RelPath;
 use crate::tree::Measured;
 
 impl Engine<'_, '_, '_> {
-    pub(super) fn hear(&mut self, mail: Mail) -> Result<(), EngineError> {
+    pub(super) fn hear(&mut self, mail: Mail) {
         match mail {
             Mail::Note(job, note) => self.note(job, note),
             Mail::Done(job, done) => {
                 self.busy -= 1;
-                self.done(job, done)?;
+                self.done(job, done);
             }
             Mail::Restored(restore, brought) => {
                 self.busy -= 1;
-                self.restored(&restore, brought)?;
+                self.restored(&restore, brought);
             }
             Mail::Unblocked(job) => self.unblock(job),
             Mail::CommitFailed => self.commit_failed = true,
         }
-        Ok(())
     }
 
     fn unblock(&mut self, job: JobId) {
         if self.blocked.remove(&job) {
+            // Whoever had the lock may have been killed in the middle of it.
+            for fault in recover::clear(self.judge.world, &self.invocation.id) {
+                self.teller.warn(Some(job), fault);
+            }
             self.judge.forget(job);
             self.schedule.judge_again(job);
         }
@@ -79,14 +81,14 @@ impl Engine<'_, '_, '_> {
         let _ = self.post.committer.send(commit::Order { entry, key: None, release });
     }
 
-    fn done(&mut self, job: JobId, done: Done) -> Result<(), EngineError> {
+    fn done(&mut self, job: JobId, done: Done) {
         let digest = self.pending.get(&job).map(|pending| pending.digest);
         if let Some(digest) = &digest {
             self.running.remove(digest);
         }
         match done {
             Done::Moved => self.moved(job, digest),
-            Done::Ended { ended, contents, tail, began } => self.ended(job, *ended, &contents, tail, began, digest)?,
+            Done::Ended { ended, contents, tail, began } => self.ended(job, *ended, &contents, tail, began, digest),
         }
         let waiting: Vec<JobId> = self.blocked.iter().copied().collect();
         for other in waiting {
@@ -96,7 +98,6 @@ impl Engine<'_, '_, '_> {
                 self.unblock(other);
             }
         }
-        Ok(())
     }
 
     fn moved(&mut self, job: JobId, digest: Option<Digest>) {
@@ -120,7 +121,7 @@ impl Engine<'_, '_, '_> {
         tail: Vec<String>,
         began: bool,
         digest: Option<Digest>,
-    ) -> Result<(), EngineError> {
+    ) {
         let outcome = ended.outcome.clone();
         let run = ended.run.clone();
         for note in &ended.notes {
@@ -138,7 +139,7 @@ impl Engine<'_, '_, '_> {
             log: log.display().to_string(),
             tail: if outcome == Outcome::Succeeded { Vec::new() } else { tail },
         });
-        self.settle(contents)?;
+        self.settle(job, contents);
         if began {
             self.commit(Entry::Ended(Box::new(ended)), digest);
         } else if let Some(digest) = digest {
@@ -157,11 +158,11 @@ impl Engine<'_, '_, '_> {
                 self.schedule.failed(job);
             }
         }
-        Ok(())
     }
 
-    /// What a run or a restore left in the project is what the jobs that need it will see.
-    fn settle(&mut self, contents: &[(RelPath, Content)]) -> Result<(), EngineError> {
+    /// What a run or a restore left in the project is what the jobs that need it will see. What cannot be looked at is not
+    /// there for them.
+    fn settle(&mut self, job: JobId, contents: &[(RelPath, Content)]) {
         let world = self.judge.world;
         for (path, content) in contents {
             let place = InputPath::Inside(path.clone());
@@ -169,14 +170,14 @@ impl Engine<'_, '_, '_> {
                 let stamp = world.ground.stamp(path.as_path()).ok().flatten().unwrap_or_default();
                 let measured = Measured { content: *content, stamp, files: 1 };
                 self.judge.found.paths.insert(place, Some(measured));
-            } else {
-                self.judge.found.look_again(world, &[place])?;
+            } else if let Err(error) = self.judge.found.look_again(world, std::slice::from_ref(&place)) {
+                self.judge.found.paths.insert(place, None);
+                self.teller.warn(Some(job), error.to_string());
             }
         }
-        Ok(())
     }
 
-    fn restored(&mut self, restore: &Restore, brought: Brought) -> Result<(), EngineError> {
+    fn restored(&mut self, restore: &Restore, brought: Brought) {
         let job = restore.job;
         match brought {
             Brought::Back(aside) => {
@@ -185,7 +186,7 @@ impl Engine<'_, '_, '_> {
                     .iter()
                     .filter_map(|output| Some((output.path.clone(), output.content()?)))
                     .collect();
-                self.settle(&contents)?;
+                self.settle(job, &contents);
                 self.dirty.insert(job);
                 self.summary.restored += 1;
                 let outputs = restore.outputs.iter().map(|output| output.path.clone()).collect();
@@ -204,7 +205,6 @@ impl Engine<'_, '_, '_> {
             }
             Brought::Failed(why) => self.fail_before_start(job, why),
         }
-        Ok(())
     }
 
     /// A job that fails without having begun.

@@ -52,11 +52,25 @@ impl Locks {
         }
     }
 
-    /// Whether somebody else has the lock of a key.
+    /// Waits until nobody has the lock of a key and takes it; it is held as long as the answer, or a copy of it in
+    /// another process, is open. None where there are no locks.
+    #[must_use]
+    pub fn hold(&self, key: &Digest) -> Option<File> {
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&self.path).ok()?;
+        lock_byte(&file, place(key), Locking::Wait).ok()?.then_some(file)
+    }
+
+    /// Whether somebody else has the lock of a key. Where that cannot be found out it is said to be so: whoever asks wants
+    /// to clear something away, and what is in use must never be.
     #[must_use]
     pub fn held_elsewhere(&self, key: &Digest) -> bool {
-        let Ok(file) = File::options().read(true).write(true).open(&self.path) else { return false };
-        !lock_byte(&file, place(key), Locking::Try).unwrap_or(true)
+        match File::open(&self.path) {
+            Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => {
+                lock_byte(&file, place(key), Locking::Ask).unwrap_or(true)
+            }
+            Ok(_) => true,
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        }
     }
 }
 
@@ -81,5 +95,27 @@ mod tests {
         assert!(two.try_lock(&b));
         one.release(&a);
         assert!(two.try_lock(&a));
+    }
+
+    #[test]
+    fn to_ask_for_a_lock_takes_nothing_from_anybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = Locks::new(folder.path());
+        let key = Digest::of(b"key");
+        assert!(!locks.held_elsewhere(&key), "no file, no lock");
+        let held = locks.hold(&key).unwrap();
+        let copy = held.try_clone().unwrap();
+        drop(held);
+        assert!(locks.held_elsewhere(&key), "a copy holds it as well");
+        drop(copy);
+        assert!(!locks.held_elsewhere(&key) && locks.try_lock(&key));
+    }
+
+    #[test]
+    fn where_locks_do_not_work_everything_may_be_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("lock")).unwrap();
+        let locks = Locks::new(folder.path());
+        assert!(locks.try_lock(&Digest::of(b"key")) && locks.held_elsewhere(&Digest::of(b"key")));
     }
 }

@@ -22,6 +22,7 @@ pub mod recover;
 pub mod settled;
 pub mod stage;
 pub mod surroundings;
+pub mod task;
 pub mod telling;
 pub mod turn;
 pub mod variables;

@@ -105,6 +105,17 @@ fn move_to(from: &Path, to: &Path) -> Result<(), PublishError> {
     }
 }
 
+/// Moves something to where nothing is, also to another file system.
+///
+/// # Errors
+/// Where it cannot be moved; it is still at `from` then.
+pub fn shift(from: &Path, to: &Path) -> Result<(), PublishError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => across(from, to).and_then(|()| remove(from)),
+        done => done.map_err(|e| PublishError::new("move", from, e)),
+    }
+}
+
 /// Swaps the new for the old in one step, and removes the old.
 fn exchange(from: &Path, to: &Path) -> Result<(), PublishError> {
     if fs::symlink_metadata(to).is_err() {

@@ -1,19 +1,18 @@
 //! The engine's loop: asks the schedule for orders, has them carried out, tells it the facts, and tells the listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::Duration;
 
-use super::attempt::Task;
 use super::commit;
 use super::interrupt::Interrupt;
-use super::judging::{Judge, shown};
+use super::judging::Judge;
 use super::telling::Teller;
 use super::workers::{Mail, Order, Restore};
 use super::{EngineError, Options, recover};
 use crate::digest::Digest;
 use crate::event::{Event, Summary};
-use crate::history::{Begun, Invocation};
+use crate::history::Invocation;
 use crate::ids::{JobId, RunId};
 use crate::project::model::InputPath;
 use crate::schedule::{Schedule, State};
@@ -29,7 +28,7 @@ pub struct Post {
     /// To the workers.
     pub orders: Sender<Order>,
     /// To itself.
-    pub mailbox: Sender<Mail>,
+    pub mailbox: SyncSender<Mail>,
     /// What it hears.
     pub post: Receiver<Mail>,
     /// To the committer.
@@ -38,7 +37,7 @@ pub struct Post {
 
 impl Post {
     /// Tells the engine that records cannot be written.
-    pub fn commit_failed(mailbox: &Sender<Mail>) {
+    pub fn commit_failed(mailbox: &SyncSender<Mail>) {
         let _ = mailbox.send(Mail::CommitFailed);
     }
 }
@@ -72,6 +71,9 @@ pub struct Engine<'e, 't, 'l> {
     pub(super) moves: BTreeMap<JobId, u32>,
     pub(super) building: BTreeMap<String, String>,
     pub(super) commit_failed: bool,
+    stopped: bool,
+    broken: bool,
+    ticked: Duration,
     pub(super) summary: Summary,
 }
 
@@ -109,67 +111,87 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             moves: BTreeMap::new(),
             building: BTreeMap::new(),
             commit_failed: false,
+            stopped: false,
+            broken: false,
+            ticked: Duration::ZERO,
             summary: Summary::default(),
         }
     }
 
-    /// Goes on until every job is settled.
+    /// Goes on until every job is settled. After an error nothing new begins, but what runs is heard to its end and put on
+    /// record: hours of work are not thrown away because something else could not be read.
     ///
     /// # Errors
-    /// Where the history cannot be read or a path not be measured.
+    /// Where the history cannot be read.
     pub fn run(
         &mut self,
         interrupt: &Interrupt,
         worker: Starter<'_>,
         committer: Starter<'_>,
     ) -> Result<(), EngineError> {
-        let mut stopped = false;
-        let clock = self.judge.world.clock;
-        let mut ticked = clock.elapsed();
+        let mut result = Ok(());
         loop {
-            if !stopped && (interrupt.asked() || self.commit_failed) {
-                stopped = true;
-                self.schedule.stop();
-                for job in std::mem::take(&mut self.blocked) {
-                    self.schedule.canceled(job);
+            match self.turn(interrupt, worker, committer) {
+                Ok(true) => return result,
+                Ok(false) => {}
+                Err(error) => {
+                    self.broken = true;
+                    result = result.and(Err(error));
                 }
             }
-            let mut progress = false;
-            while let Some(job) = self.schedule.next_to_judge() {
-                progress = true;
-                self.judge_job(job, worker)?;
-            }
-            while let Some((job, gpus)) = self.schedule.next_to_start() {
-                progress = true;
-                self.start(job, gpus, worker, committer)?;
-            }
-            for (job, because) in self.schedule.take_skipped() {
-                self.summary.skipped += 1;
-                let because = self.judge.work.plan.jobs[because.0].name.clone();
-                self.teller.tell(Event::JobSkipped { job, because });
-            }
-            if self.schedule.settled() && self.busy == 0 {
-                return Ok(());
-            }
-            if progress {
-                continue;
-            }
-            match self.post.post.recv_timeout(TICK) {
-                Ok(mail) => self.hear(mail)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-            // What has arrived meanwhile is heard before the next look at the schedule, but not without end.
-            for _ in 0..256 {
-                let Ok(mail) = self.post.post.try_recv() else { break };
-                self.hear(mail)?;
-            }
-            let now = clock.elapsed();
-            if now.saturating_sub(ticked) >= TICK {
-                ticked = now;
-                self.teller.tick();
+        }
+    }
+
+    /// One round; tells whether everything is settled.
+    fn turn(
+        &mut self,
+        interrupt: &Interrupt,
+        worker: Starter<'_>,
+        committer: Starter<'_>,
+    ) -> Result<bool, EngineError> {
+        if !self.stopped && (interrupt.asked() || self.commit_failed || self.broken) {
+            self.stopped = true;
+            self.schedule.stop();
+            for job in std::mem::take(&mut self.blocked) {
+                self.schedule.canceled(job);
             }
         }
+        let mut progress = false;
+        while let Some(job) = self.schedule.next_to_judge() {
+            progress = true;
+            self.judge_job(job, worker)?;
+        }
+        while let Some((job, gpus)) = self.schedule.next_to_start() {
+            progress = true;
+            self.start(job, gpus, worker, committer)?;
+        }
+        for (job, because) in self.schedule.take_skipped() {
+            self.summary.skipped += 1;
+            let because = self.judge.work.plan.jobs[because.0].name.clone();
+            self.teller.tell(Event::JobSkipped { job, because });
+        }
+        if self.busy == 0 && (self.broken || self.schedule.settled()) {
+            return Ok(true);
+        }
+        if progress {
+            return Ok(false);
+        }
+        match self.post.post.recv_timeout(TICK) {
+            Ok(mail) => self.hear(mail),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(true),
+        }
+        // What has arrived meanwhile is heard before the next look at the schedule, but not without end.
+        for _ in 0..256 {
+            let Ok(mail) = self.post.post.try_recv() else { break };
+            self.hear(mail);
+        }
+        let now = self.judge.world.clock.elapsed();
+        if now.saturating_sub(self.ticked) >= TICK {
+            self.ticked = now;
+            self.teller.tick();
+        }
+        Ok(false)
     }
 
     /// The counts, and what was found of a plan of which nothing ran.
@@ -181,7 +203,10 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     }
 
     fn judge_job(&mut self, job: JobId, worker: Starter<'_>) -> Result<(), EngineError> {
-        self.refresh(job)?;
+        if let Err(error) = self.refresh(job) {
+            self.fail_before_start(job, error.to_string());
+            return Ok(());
+        }
         let fingerprint = match self.judge.fingerprint(job) {
             Ok(fingerprint) => fingerprint,
             Err(lacking) => {
@@ -245,6 +270,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     }
 
     fn restore(&mut self, job: JobId, since: RunId, repairs: &[Repair], worker: Starter<'_>) {
+        self.claim();
         let recorded = self.judge.recorded(job);
         let outputs = repairs.iter().filter_map(|r| recorded.iter().find(|o| o.path == r.path).cloned()).collect();
         let scratch = self.scratch().join(format!("restore-{}", job.0));
@@ -302,22 +328,26 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         Ok(())
     }
 
-    /// What is needed as soon as anything runs: the records' writer, the watchdog, a clean work folder.
+    /// What is needed as soon as anything runs: the records' writer, the watchdog, its sign of life.
     fn begin(&mut self, committer: Starter<'_>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        let world = self.judge.world;
-        super::settled::forget(world.state);
-        let _ = world.locks.try_lock(&recover::invocation_key(&self.invocation.id));
-        recover::clear(world, &self.invocation.id);
+        super::settled::forget(self.judge.world.state);
+        self.claim();
         if let Some(program) = &self.options.program {
-            match Watchdog::start(program, &self.invocation.id) {
+            let guard = self.judge.world.locks.hold(&recover::guard_key(&self.invocation.id));
+            match Watchdog::start(program, &self.invocation.id, guard) {
                 Ok(watchdog) => self.watchdog = Some(watchdog),
                 Err(error) => self.teller.warn(None, format!("could not start the watchdog: {error}")),
             }
         }
         committer();
+    }
+
+    /// Says that this invocation lives, before anything is put into its folder.
+    fn claim(&self) {
+        let _ = self.judge.world.locks.try_lock(&recover::invocation_key(&self.invocation.id));
     }
 
     fn wait_for(&mut self, job: JobId, digest: Digest) {
@@ -335,43 +365,6 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             wait();
             let _ = mailbox.send(Mail::Unblocked(job));
         });
-    }
-
-    fn task(&self, job: JobId, gpus: Vec<u32>, pending: &Pending) -> Task {
-        let work = self.judge.work;
-        let declared = &work.plan.jobs[job.0];
-        let found = &self.judge.found;
-        let environment = self.judge.surroundings.of[job.0].map(|at| self.judge.surroundings.environments[at].clone());
-        let params = declared.params.iter();
-        Task {
-            job,
-            begun: Begun {
-                run: RunId::fresh(),
-                invocation: self.invocation.id.clone(),
-                job: declared.name.clone(),
-                experiment: work.project.experiments[declared.experiment].name.clone(),
-                target: work.project.targets[declared.target].name.clone(),
-                environment: work.project.environments[declared.environment].name.clone(),
-                started: self.judge.world.clock.now(),
-                attempt: 1,
-                fingerprint: pending.fingerprint.clone(),
-                params: params
-                    .map(|(name, value)| (name.clone(), serde_json::to_value(value).unwrap_or_default()))
-                    .collect(),
-                tags: declared.tags.clone(),
-                reasons: pending.reasons.clone(),
-                inputs: declared.inputs.iter().map(|input| (input.name.clone(), shown(&input.path))).collect(),
-                source_directory: declared.source_directory.clone(),
-            },
-            sources: found.spec_of[job.0].map(|at| (found.specs[at].clone(), found.sources[at])),
-            inputs: declared
-                .inputs
-                .iter()
-                .filter_map(|input| Some((input.path.clone(), found.paths.get(&input.path).copied().flatten()?)))
-                .collect(),
-            environment,
-            gpus,
-        }
     }
 }
 

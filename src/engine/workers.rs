@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::attempt::{self, Bench, Done, Note, Task};
 use super::publish;
@@ -59,7 +59,7 @@ pub enum Mail {
 }
 
 /// A worker: takes orders until there are no more.
-pub fn serve(bench: Bench<'_>, orders: &Mutex<Receiver<Order>>, mail: &Sender<Mail>) {
+pub fn serve(bench: Bench<'_>, orders: &Mutex<Receiver<Order>>, mail: &SyncSender<Mail>) {
     loop {
         let next = match orders.lock() {
             Ok(orders) => orders.recv(),

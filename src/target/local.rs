@@ -19,6 +19,8 @@ use crate::sys;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long output is drained that processes outside of the job's group hold open after it ended.
 const DRAIN: Duration = Duration::from_millis(200);
+/// So many reads are made before the job itself is looked at again.
+const MOST_READS: usize = 4;
 
 /// This machine.
 pub struct Local<'c> {
@@ -201,9 +203,10 @@ fn poll_output(output: &std::fs::File, pause: Duration) {
     let _ = poll(&mut fds, Timespec::try_from(pause).ok().as_ref());
 }
 
-/// Takes what there is to read; tells whether more may come.
+/// Takes what there is to read, up to a limit, as a job that writes faster than this reads must still be ended in time;
+/// tells whether more may come.
 fn drain(output: &mut std::fs::File, buffer: &mut [u8], log: &mut Log<'_>, mail: &mut dyn FnMut(Report)) -> bool {
-    loop {
+    for _ in 0..MOST_READS {
         match output.read(buffer) {
             Ok(0) => return false,
             Ok(n) => log.add(buffer.get(..n).unwrap_or_default(), mail),
@@ -211,6 +214,7 @@ fn drain(output: &mut std::fs::File, buffer: &mut [u8], log: &mut Log<'_>, mail:
             Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
         }
     }
+    true
 }
 
 /// Whether a command can be given read-only mounts here; tried with `true` on a folder bound to itself.

@@ -144,9 +144,12 @@ impl Follower {
         let name = path.strip_prefix(&self.folder).unwrap_or(path).display().to_string();
         let (at, lines) = self.seen.entry(path.to_owned()).or_default();
         let mut tell = |line| mail(Report::Line(Stream::Log(name.clone()), line));
-        if let Ok(bytes) = read_from(path, *at) {
+        while let Ok(bytes) = read_from(path, *at) {
             *at += bytes.len() as u64;
             lines.add(&bytes, &mut tell);
+            if !last || bytes.is_empty() {
+                break;
+            }
         }
         if last {
             lines.end(&mut tell);

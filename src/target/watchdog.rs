@@ -4,6 +4,7 @@
 //! invocation's identity in its environment is killed, those included that left their process group. A job that would
 //! otherwise go on for hours, unseen, and compete with its own repetition, ends here.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The variable that every job of an invocation carries.
 pub const MARK: &str = "AMLRUN_INVOCATION";
+/// So many looks in a row, 10 ms apart, must find no process of the invocation.
+const CLEAN: u32 = 5;
 /// The hidden first argument that makes this program the watchdog.
 pub const ARGUMENT: &str = "__watchdog";
 
@@ -24,15 +27,16 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts it for an invocation.
+    /// Starts it for an invocation. `guard` stays open as long as it lives: a lock in it tells others that jobs of an
+    /// invocation which was killed may still write.
     ///
     /// # Errors
     /// Where no process can be started.
-    pub fn start(program: &Path, invocation: &str) -> std::io::Result<Self> {
+    pub fn start(program: &Path, invocation: &str, guard: Option<File>) -> std::io::Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "the watchdog is a process")]
         let mut command = Command::new(program);
         command.arg(ARGUMENT).arg(invocation).current_dir("/").process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(guard.map_or_else(Stdio::null, Stdio::from)).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe })
@@ -57,13 +61,15 @@ pub fn watch(invocation: &str) {
     let mark = format!("{MARK}={invocation}");
     // A process can fork while its fellows are killed, so this goes on until none is left (bounded, as one that cannot be
     // killed, in uninterruptible sleep, must not keep the watchdog for ever).
+    // It looks several times where it finds none: a job that was being started has no mark before it is executed.
+    let mut clean = 0;
     for _ in 0..200 {
-        let mut found = false;
+        clean += 1;
         for pid in marked(mark.as_bytes()) {
-            found = true;
+            clean = 0;
             let _ = kill_process(pid, Signal::KILL);
         }
-        if !found {
+        if clean == CLEAN {
             return;
         }
         let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
