@@ -68,7 +68,10 @@ pub fn drive(
         Err(_) if interrupt.asked() => return Ok(interrupted(work, &mut teller)),
         surroundings => surroundings?,
     };
-    let found = measuring::measure(work, world, &mut teller)?;
+    let found = match measuring::measure(work, world, interrupt, &mut teller) {
+        Err(_) if interrupt.asked() => return Ok(interrupted(work, &mut teller)),
+        found => found?,
+    };
     let judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
     inputs_are_there(&judge)?;
     let needs: Vec<Vec<JobId>> = work.plan.jobs.iter().map(|job| job.needs.clone()).collect();

@@ -35,7 +35,7 @@ pub fn inspect(
     teller: &mut Teller<'_, '_>,
 ) -> Result<Vec<Judged>, EngineError> {
     let surroundings = Surroundings::gather(work, world, true, &mut |_: &str, _: Step| {})?;
-    let found = measuring::measure(work, world, teller)?;
+    let found = measuring::measure(work, world, &super::interrupt::Interrupt::default(), teller)?;
     let mut judge = Judge::new(work, world, history, surroundings, found, force)?;
     let mut judged: Vec<Judged> = Vec::with_capacity(work.plan.jobs.len());
     for (at, job) in work.plan.jobs.iter().enumerate() {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::plan::job::{Command, Job};
 use crate::project::model::InputPath;
 use crate::relpath::RelPath;
+use crate::target::{Cancel, CancelState};
 use crate::tree::{Measured, SourceSpec, TreeError, Watch};
 
 /// What was found, by path, and what is found out later.
@@ -34,12 +35,17 @@ pub struct Found {
 pub struct Counter {
     files: AtomicU64,
     bytes: AtomicU64,
+    over: AtomicBool,
 }
 
 impl Watch for Counter {
     fn saw(&self, files: u64, bytes: u64) {
         self.files.fetch_add(files, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 }
 
@@ -89,8 +95,13 @@ pub fn no_sources() -> Content {
 /// Measures everything, telling how it goes.
 ///
 /// # Errors
-/// Where something cannot be read.
-pub fn measure(work: Work<'_>, world: &World<'_>, teller: &mut Teller<'_, '_>) -> Result<Found, EngineError> {
+/// Where something cannot be read, or the end was asked for.
+pub fn measure(
+    work: Work<'_>,
+    world: &World<'_>,
+    cancel: &dyn Cancel,
+    teller: &mut Teller<'_, '_>,
+) -> Result<Found, EngineError> {
     let mut found = Found::default();
     let mut index: BTreeMap<SourceSpec, usize> = BTreeMap::new();
     let mut wanted: BTreeSet<InputPath> = BTreeSet::new();
@@ -113,7 +124,7 @@ pub fn measure(work: Work<'_>, world: &World<'_>, teller: &mut Teller<'_, '_>) -
         let paths = world.ground.measure(&paths, &counter).into_iter().collect::<Result<_, _>>()?;
         Ok((sources, paths))
     };
-    let (sources, contents) = watched(&counter, teller, read)?;
+    let (sources, contents) = watched(&counter, cancel, teller, read)?;
     let (files, bytes) = counter.read();
     teller.tell(Event::Measured { files, hashed: 0, bytes });
     found.sources = sources;
@@ -122,7 +133,12 @@ pub fn measure(work: Work<'_>, world: &World<'_>, teller: &mut Teller<'_, '_>) -
 }
 
 /// Does something slow on another thread and tells, meanwhile, how far it is.
-fn watched<T: Send>(counter: &Counter, teller: &mut Teller<'_, '_>, slow: impl FnOnce() -> T + Send) -> T {
+fn watched<T: Send>(
+    counter: &Counter,
+    cancel: &dyn Cancel,
+    teller: &mut Teller<'_, '_>,
+    slow: impl FnOnce() -> T + Send,
+) -> T {
     std::thread::scope(|scope| {
         let (done, told) = mpsc::channel();
         let worker = scope.spawn(move || {
@@ -131,6 +147,9 @@ fn watched<T: Send>(counter: &Counter, teller: &mut Teller<'_, '_>, slow: impl F
             result
         });
         while told.recv_timeout(Duration::from_millis(100)) == Err::<(), _>(mpsc::RecvTimeoutError::Timeout) {
+            if cancel.state() != CancelState::Run {
+                counter.over.store(true, Ordering::Relaxed);
+            }
             let (files, bytes) = counter.read();
             teller.tell(Event::Measuring { files, bytes });
             teller.tick();

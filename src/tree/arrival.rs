@@ -14,7 +14,10 @@ use crate::digest::Digest;
 impl Walk<'_> {
     /// Hashes pieces of a large file, and with the last hand hands its digest on.
     pub(super) fn pieces(&self, large: Arc<Large>, up: FileUp, crew: &Crew<'_, Task>, scratch: &mut Scratch) {
-        large.work(&mut scratch.bytes, |bytes| self.saw(0, bytes));
+        large.work(&mut scratch.bytes, |bytes| {
+            self.saw(0, bytes);
+            !self.watch.is_over()
+        });
         if large.hands.fetch_sub(1, Ordering::AcqRel) == 1 {
             let (outcome, tries) = large.finish();
             self.read(outcome, up, tries, crew, scratch);

@@ -90,6 +90,10 @@ pub struct TreeError {
 pub trait Watch: Sync {
     /// So many files were looked at, and so many bytes hashed.
     fn saw(&self, files: u64, bytes: u64);
+    /// Whether to give up; what was asked for is an error then.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// What [`Ground::folders`] walks.

@@ -128,8 +128,8 @@ impl Large {
         }
     }
 
-    /// Hashes pieces until none is left. `saw` is told how many bytes were read.
-    pub(super) fn work(&self, buffer: &mut Vec<u8>, saw: impl Fn(u64)) {
+    /// Hashes pieces until none is left. `saw` is told how many bytes were read, and says whether to go on.
+    pub(super) fn work(&self, buffer: &mut Vec<u8>, saw: impl Fn(u64) -> bool) {
         let length = usize::try_from(PIECE).unwrap_or(usize::MAX);
         buffer.resize(buffer.len().max(length), 0);
         let pieces = usize::try_from(self.before.size.div_ceil(PIECE)).unwrap_or(usize::MAX);
@@ -158,7 +158,10 @@ impl Large {
             let mut hasher = blake3::Hasher::new();
             let value = hasher.set_input_offset(start).update(&buffer[..wanted]).finalize_non_root();
             self.values.lock().unwrap_or_else(PoisonError::into_inner)[piece] = value;
-            saw(wanted as u64);
+            if !saw(wanted as u64) {
+                self.torn.store(true, Ordering::Relaxed);
+                return;
+            }
         }
     }
 
@@ -242,8 +245,8 @@ mod tests {
                 Outcome::Large(file, probe) => {
                     let large = Arc::new(Large::new(file, probe, 2, 0));
                     std::thread::scope(|scope| {
-                        scope.spawn(|| large.work(&mut Vec::new(), |_| {}));
-                        large.work(&mut buffer, |_| {});
+                        scope.spawn(|| large.work(&mut Vec::new(), |_| true));
+                        large.work(&mut buffer, |_| true);
                     });
                     large.finish().0
                 }
@@ -275,7 +278,7 @@ mod tests {
         let Outcome::Large(reader, probe) = digest(open.as_fd(), c"file", &mut Vec::new()) else { panic!("not large") };
         file.set_len(LARGE).unwrap();
         let large = Arc::new(Large::new(reader, probe, 1, 0));
-        large.work(&mut Vec::new(), |_| {});
+        large.work(&mut Vec::new(), |_| true);
         let (outcome, tries) = large.finish();
         assert!(matches!(outcome, Outcome::Large(_, probe) if probe.size == LARGE) && tries == 1);
     }

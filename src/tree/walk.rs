@@ -111,7 +111,7 @@ impl Row {
 /// One walk.
 pub(super) struct Walk<'a> {
     pub(super) ground: &'a Ground,
-    watch: &'a dyn Watch,
+    pub(super) watch: &'a dyn Watch,
     /// When it began: what changed since is not settled.
     pub(super) now: i64,
     tops: Mutex<Vec<Option<Measured>>>,
@@ -142,15 +142,20 @@ impl<'a> Walk<'a> {
     pub(super) fn run(self, tasks: Vec<Task>) -> (Vec<Result<Option<Measured>, TreeError>>, Vec<Folder>) {
         let hands = || self.ground.hands();
         Crew::run(&hands, tasks, |task, crew, scratch: &mut Scratch| match task {
+            // What is left is let go of, so that the crew comes to its end.
+            _ if self.watch.is_over() => {}
             Task::Folder(task) => self.folder(task, crew, scratch),
             Task::Part(pending, folder, range) => self.part(&pending, &folder, range, crew, scratch),
             Task::Pieces(large, up) => self.pieces(large, up, crew, scratch),
             Task::Group(group, range) => self.group(&group, range, crew, scratch),
         });
         self.tell();
+        let is_over = self.watch.is_over();
+        let given_up = || TreeError { doing: "measure", path: self.ground.root.clone(), why: "interrupted".to_owned() };
         let mut faults = self.faults.into_inner().unwrap_or_else(PoisonError::into_inner);
         let tops = self.tops.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let tops = tops.into_iter().enumerate().map(|(slot, top)| faults.remove(&slot).map_or(Ok(top), Err)).collect();
+        let tops = tops.into_iter().enumerate().map(|(slot, top)| faults.remove(&slot).map_or(Ok(top), Err));
+        let tops = tops.map(|top| if is_over { Err(given_up()) } else { top }).collect();
         let folders = self.folders.map(|folders| folders.into_inner().unwrap_or_else(PoisonError::into_inner));
         let mut folders = folders.unwrap_or_default();
         folders.sort_unstable_by(|a, b| a.path.cmp(&b.path));
