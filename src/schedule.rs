@@ -37,6 +37,8 @@ pub enum State {
     Failed,
     /// It will not be tried, because of the failure of this job.
     Skipped(JobId),
+    /// It will not be tried, though it does not need the job that failed: nothing new began after that failure.
+    Stopped(JobId),
     /// It was given up by an interrupt.
     Canceled,
 }
@@ -45,7 +47,7 @@ impl State {
     /// Whether nothing more will happen to it.
     #[must_use]
     pub fn settled(self) -> bool {
-        matches!(self, Self::Done | Self::Failed | Self::Skipped(_) | Self::Canceled)
+        matches!(self, Self::Done | Self::Failed | Self::Skipped(_) | Self::Stopped(_) | Self::Canceled)
     }
 }
 
@@ -64,7 +66,7 @@ pub struct Schedule {
     unsettled: usize,
     /// What becomes of jobs that have not begun: `Canceled` after an interrupt, `Skipped` after a failure.
     instead: Option<State>,
-    skipped: Vec<(JobId, JobId)>,
+    skipped: Vec<(JobId, JobId, bool)>,
     keep_going: bool,
 }
 
@@ -182,12 +184,13 @@ impl Schedule {
             }
         }
         if !self.keep_going {
-            self.give_up(State::Skipped(job));
+            self.give_up(State::Stopped(job));
         }
     }
 
-    /// The jobs that were skipped since this was asked last, each with the failed job that it was skipped for.
-    pub fn take_skipped(&mut self) -> Vec<(JobId, JobId)> {
+    /// The jobs that were skipped since this was asked last, each with the failed job that it was skipped for, and whether
+    /// it needs that one.
+    pub fn take_skipped(&mut self) -> Vec<(JobId, JobId, bool)> {
         std::mem::take(&mut self.skipped)
     }
 
@@ -249,8 +252,8 @@ impl Schedule {
         if to.settled() && !from.settled() {
             self.unsettled -= 1;
         }
-        if let State::Skipped(because) = to {
-            self.skipped.push((job, because));
+        if let State::Skipped(because) | State::Stopped(because) = to {
+            self.skipped.push((job, because, matches!(to, State::Skipped(_))));
         }
     }
 }
@@ -276,7 +279,7 @@ mod tests {
         schedule.stale(JobId(3));
         assert_eq!(schedule.next_to_start().map(|s| s.0), Some(JobId(0)));
         schedule.failed(JobId(0));
-        assert_eq!(schedule.take_skipped(), [(JobId(1), JobId(0)), (JobId(2), JobId(0))]);
+        assert_eq!(schedule.take_skipped(), [(JobId(1), JobId(0), true), (JobId(2), JobId(0), true)]);
         assert_eq!(schedule.next_to_start().map(|s| s.0), Some(JobId(3)));
         schedule.done(JobId(3));
         assert!(schedule.settled());
@@ -334,8 +337,8 @@ mod tests {
             }
             prop_assert!(schedule.settled());
             for (i, needs) in needs.iter().enumerate() {
-                if needs.iter().any(|n| matches!(schedule.state(*n), State::Failed | State::Skipped(_))) {
-                    prop_assert!(matches!(schedule.state(JobId(i)), State::Skipped(_)));
+                if needs.iter().any(|n| matches!(schedule.state(*n), State::Failed | State::Skipped(_) | State::Stopped(_))) {
+                    prop_assert!(matches!(schedule.state(JobId(i)), State::Skipped(_) | State::Stopped(_)));
                 }
             }
         }

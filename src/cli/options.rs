@@ -66,7 +66,7 @@ pub struct RunOptions {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Run so many jobs at once [default: the number of processors]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub jobs: Option<u32>,
     /// Go on with what does not depend on a failure
     #[arg(short, long)]

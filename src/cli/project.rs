@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory;
+
 use super::error::CliError;
 use super::exit::Exit;
-use super::options::{Common, PlanOptions};
+use super::options::{Cli, Common, PlanOptions};
 use super::surroundings::Surroundings;
 use crate::console::{self, Style, diagnostics};
 use crate::diagnostic::{Diagnostic, Source, any_error, sort};
@@ -148,6 +150,21 @@ pub fn examine(read: Read, common: &Common, here: &Surroundings) -> (Loaded, Vec
     (Loaded { project, root, amlfile: file, source, json: common.json, style, warned }, faults)
 }
 
+/// A goal that names nothing may be a mistyped command.
+fn or_command(fault: Diagnostic, goals: &[String]) -> Diagnostic {
+    if fault.code != "nothing-matched" {
+        return fault;
+    }
+    let commands = Cli::command();
+    let names = || commands.get_subcommands().map(clap::Command::get_name);
+    let meant = |goal: &String| amlfile::suggest::nearest(goal, names());
+    let goal = goals.iter().find(|goal| fault.message.ends_with(&format!("`{goal}`")));
+    match goal.and_then(meant) {
+        Some(name) => fault.help(format!("there is a command `amlrun {name}`")),
+        None => fault,
+    }
+}
+
 impl Loaded {
     /// Draws faults; warnings let the work go on.
     ///
@@ -184,6 +201,7 @@ impl Loaded {
     pub fn plan(&self, options: &PlanOptions, here: &Surroundings) -> Result<Plan, CliError> {
         let request = request(options, here)?;
         let (plan, faults) = plan::build(&self.project, &request, self.root.clone());
+        let faults: Vec<Diagnostic> = faults.into_iter().map(|fault| or_command(fault, &options.goals)).collect();
         self.report(&faults)?;
         Ok(plan)
     }

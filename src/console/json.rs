@@ -106,13 +106,13 @@ mod tests {
         json.hear(&Stamped {
             at: Timestamp(5),
             seq: 0,
-            event: Event::JobSkipped { job: JobId(1), because: JobName("a\nb".into()) },
+            event: Event::JobSkipped { job: JobId(1), because: JobName("a\nb".into()), needed: true },
         });
         assert!(text.0.borrow().is_empty());
         json.tick();
         assert_eq!(
             String::from_utf8(text.0.borrow().clone()).unwrap(),
-            "{\"at\":5,\"seq\":0,\"event\":{\"kind\":\"job-skipped\",\"job\":1,\"because\":\"a\\nb\"}}\n"
+            "{\"at\":5,\"seq\":0,\"event\":{\"kind\":\"job-skipped\",\"job\":1,\"because\":\"a\\nb\",\"needed\":true}}\n"
         );
     }
 }

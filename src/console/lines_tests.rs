@@ -108,7 +108,7 @@ fn a_run() -> Vec<Event> {
         Event::JobStarted { job: JobId(2), run: run(8), attempt: 2 },
         output(2, "boom"),
         finished(2, Outcome::Failed { code: 3 }, &["boom"]),
-        Event::JobSkipped { job: JobId(3), because: JobName("evaluate".into()) },
+        Event::JobSkipped { job: JobId(3), because: JobName("evaluate".into()), needed: true },
         Event::Warned { job: None, message: "one\ntwo".into() },
         Event::InvocationFinished {
             summary: Summary { ran: 1, restored: 1, failed: 1, skipped: 1, elapsed_ms: 3400, ..Summary::default() },

@@ -110,13 +110,15 @@ impl Teller {
                 words::push_duration(&mut rest, *delay_ms);
                 self.fact(to, *job, Paint::Caution, "attempt", &rest);
             }
-            Event::JobSkipped { job, because } => {
-                let why = format!(" because {} failed", words::name(&because.0));
+            Event::JobSkipped { job, because, needed } => {
+                let go_on = if *needed { "" } else { " (`-k` goes on with what does not need it)" };
+                let why = format!(" because {} failed{go_on}", words::name(&because.0));
                 self.fact(to, *job, Paint::Caution, "skipped", &why);
             }
             Event::Warned { job, message } => {
                 let message = message.lines().map(clean_line).collect::<Vec<_>>().join("\n  ");
                 if let Some(job) = job {
+                    output = self.last_output.filter(|last| last == job);
                     self.fact(to, *job, Paint::Caution, "warning", &format!(": {message}"));
                 } else {
                     self.options.style.push(to, Paint::Caution, "warning");
@@ -275,8 +277,14 @@ impl Teller {
             failure => {
                 self.head(to, job);
                 style.push(to, Paint::Bad, "failed");
-                let _ = write!(to, ": {} after ", outcome_phrase(failure));
-                words::push_duration(to, ms);
+                if let Outcome::Broken { why } = failure {
+                    to.push_str(" after ");
+                    words::push_duration(to, ms);
+                    let _ = write!(to, ": {}", clean(why));
+                } else {
+                    let _ = write!(to, ": {} after ", outcome_phrase(failure));
+                    words::push_duration(to, ms);
+                }
                 if !log.is_empty() {
                     let _ = write!(to, "; log: {}", clean(log));
                 }

@@ -164,7 +164,7 @@ fn a_job_is_done_once() {
     let fresh = Verdict::Fresh { since: run(), repairs: vec![] };
     let judged = Event::JobJudged { job: JobId(1), verdict: fresh };
     let restored = Event::JobRestored { job: JobId(1), run: run(), outputs: vec![], aside: vec![] };
-    let skipped = Event::JobSkipped { job: JobId(2), because: JobName("x".into()) };
+    let skipped = Event::JobSkipped { job: JobId(2), because: JobName("x".into()), needed: true };
     let view = view(4, &[(0, judged.clone()), (0, judged), (1, restored), (1, skipped)]);
     check(&view, 2, (80, 24), "[==========>         ] 2/4 jobs, 2 s");
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::collect::{Collected, collect, keep_outputs_folder};
+use super::hints;
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
 use super::{Work, World, byproducts, in_place, publish, recover, variables};
@@ -184,8 +185,13 @@ fn once(
         grace: GRACE,
     };
     let mut tail = std::collections::VecDeque::new();
+    let here = folder.display().to_string();
     let (outcome, usage) = world.local.run(&launch, bench.cancel, &mut |report| match report {
-        Report::Line(stream, line) => {
+        Report::Line(stream, mut line) => {
+            if job.isolation == Isolation::Snapshot && line.contains(&here) {
+                // The run directory goes when the run is over: whoever follows a path shall find the file that it stands for.
+                line = line.replace(&here, &world.root.display().to_string());
+            }
             if stream == Stream::Output {
                 if tail.len() == TAIL {
                     tail.pop_front();
@@ -198,6 +204,9 @@ fn once(
     });
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
+    if let Outcome::Failed { .. } = ended.outcome {
+        ended.notes.extend(hints::unseen(world.root, job, &staged, tail.make_contiguous()));
+    }
     keep_logs(&launch.live_logs, &record, job);
     let contents = finish(bench, task, job, &staged, &mut ended);
     if job.isolation == Isolation::InPlace {

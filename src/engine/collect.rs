@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::World;
+use super::hints;
 use super::stage::Staged;
 use crate::content::Content;
 use crate::plan::job::Job;
@@ -36,7 +37,7 @@ pub struct Collected {
 /// Where a declared output is missing, or the store cannot take one: the text says which.
 pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collected, String> {
     let mut collected = Collected::default();
-    let mut missing = Vec::new();
+    let (mut missing, mut elsewhere) = (Vec::new(), Vec::new());
     for output in &job.outputs {
         let at = staged.folder.join(output.path.as_path());
         match capture::capture(world.store, &at, &|| false).map_err(|error| error.to_string())? {
@@ -47,12 +48,16 @@ pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collecte
                     read_metrics(&at, &output.path, &mut collected);
                 }
             }
-            None => missing.push(format!("`{}`", output.path)),
+            None => {
+                missing.push(format!("`{}`", output.path));
+                elsewhere.extend(hints::misplaced(job, staged, output));
+            }
         }
     }
     if !missing.is_empty() {
         let (s, were) = if missing.len() == 1 { ("", "was") } else { ("s", "were") };
-        return Err(format!("the declared output{s} {} {were} not written", missing.join(", ")));
+        let instead: String = elsewhere.iter().map(|hint| format!("; {hint}")).collect();
+        return Err(format!("the declared output{s} {} {were} not written{instead}", missing.join(", ")));
     }
     keep_outputs_folder(world, job, staged, &mut collected)?;
     Ok(collected)

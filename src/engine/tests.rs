@@ -48,7 +48,7 @@ impl Listener for Heard {
             }
             Event::JobStarted { job: id, attempt, .. } => format!("{} attempt {attempt}", job(id)),
             Event::JobFinished { job: id, outcome, .. } => format!("{} {outcome:?}", job(id)),
-            Event::JobSkipped { job: id, because } => format!("{} skipped because {because}", job(id)),
+            Event::JobSkipped { job: id, because, .. } => format!("{} skipped because {because}", job(id)),
             Event::JobRestored { job: id, .. } => format!("{} restored", job(id)),
             Event::JobOutput { job: id, line, .. } => format!("{} says {line}", job(id)),
             _ => return,

@@ -165,10 +165,10 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             progress = true;
             self.start(job, gpus, worker, committer)?;
         }
-        for (job, because) in self.schedule.take_skipped() {
+        for (job, because, needed) in self.schedule.take_skipped() {
             self.summary.skipped += 1;
             let because = self.judge.work.plan.jobs[because.0].name.clone();
-            self.teller.tell(Event::JobSkipped { job, because });
+            self.teller.tell(Event::JobSkipped { job, because, needed });
         }
         if self.busy == 0 && (self.broken || self.schedule.settled()) {
             return Ok(true);

@@ -134,10 +134,11 @@ pub enum Event {
         outputs: Vec<RelPath>,
         aside: Vec<(RelPath, String)>,
     },
-    /// It did not run, because a job that it needs failed.
+    /// It did not run, because a job failed: one that it needs, or, without `-k`, any.
     JobSkipped {
         job: JobId,
         because: JobName,
+        needed: bool,
     },
     /// In a dry run: it would run, or might.
     JobWouldRun {

@@ -44,7 +44,7 @@ pub(super) fn settings<'r>(project: &Project, request: &'r Request, faults: &mut
         if !known.contains(name.as_str()) {
             let fault =
                 Diagnostic::bare("unknown-parameter", format!("`--set {name}=…`: there is no parameter `{name}`"));
-            faults.push(did_you_mean(fault, nearest(name, known.iter().copied())));
+            faults.push(or_listed(fault, nearest(name, known.iter().copied()), "parameters", known.iter().copied()));
         }
         set.insert(name.as_str(), typed(value));
     }
@@ -53,11 +53,25 @@ pub(super) fn settings<'r>(project: &Project, request: &'r Request, faults: &mut
         if found.is_none() {
             let fault = Diagnostic::bare("unknown-target", format!("`--target {name}`: there is no target `{name}`"));
             let names = project.targets.iter().map(|target| target.name.as_str());
-            faults.push(did_you_mean(fault, nearest(name, names)));
+            faults.push(or_listed(fault, nearest(name, names.clone()), "targets", names));
         }
         found
     });
     Settings { set, target, variables: &request.variables }
+}
+
+/// The names that there are, where none is near and they are few.
+fn or_listed<'n>(
+    fault: Diagnostic,
+    near: Option<&str>,
+    what: &str,
+    names: impl Iterator<Item = &'n str> + Clone,
+) -> Diagnostic {
+    match (near, names.clone().count()) {
+        (None, 0) => fault.help(format!("the Amlfile has no {what}")),
+        (None, 1..=12) => fault.help(format!("the {what} are {}", crate::amlfile::listed(names))),
+        _ => did_you_mean(fault, near),
+    }
 }
 
 pub(super) fn did_you_mean(fault: Diagnostic, near: Option<&str>) -> Diagnostic {

@@ -1,0 +1,1 @@
+mkdir -p models; echo model > models/model.txt
