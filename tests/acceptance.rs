@@ -22,9 +22,11 @@ fn the_fixture_runs_from_nothing_and_then_only_what_a_change_asks_for() {
 
     // One alpha: one training, and the evaluation that reads all of them.
     let amlfile = read(&project, "Amlfile");
-    assert_eq!(amlfile.matches("300.0").count(), 1);
+    assert_eq!(amlfile.matches("300.0").count(), 2);
     std::fs::write(project.join("Amlfile"), amlfile.replace("300.0", "200.0")).unwrap();
     says(&project, &[], "2 ran, 5 fresh in ");
+    let best: serde_json::Value = serde_json::from_str(&read(&project, "report/best.json")).unwrap();
+    assert_eq!(best["compared"], 5, "the alpha that is gone is not among them");
     says(&project, &["status", "--exit-code"], "up to date (7 jobs)");
 
     // A README that no job reads.
