@@ -284,7 +284,7 @@ pub fn kind_of(environment: &Environment) -> &'static str {
     }
 }
 
-/// What later issues carry out.
+/// What this build does not carry out.
 fn unavailable(environment: &Environment) -> EnvironmentError {
     let kind = match &environment.kind {
         EnvironmentKind::Conda(_) => "conda",

@@ -73,7 +73,7 @@ pub struct Environment {
     pub kind: EnvironmentKind,
     /// `variables`: set for the job, and part of its key (texts with `${…}` are interpolated per job).
     pub variables: BTreeMap<String, (String, Span)>,
-    /// `spark`: a later issue.
+    /// `spark`: not in this build.
     pub spark: Option<Spark>,
 }
 
@@ -92,9 +92,9 @@ pub enum EnvironmentKind {
         /// Where the packages come from.
         packages: Packages,
     },
-    /// `conda = "conda.yml"`: a later issue.
+    /// `conda = "conda.yml"`: not in this build.
     Conda(RelPath),
-    /// `docker = { … }`: a later issue.
+    /// `docker = { … }`: not in this build.
     Docker(Docker),
 }
 
@@ -237,7 +237,7 @@ pub struct Experiment {
     pub matrix: Vec<(String, Vec<Value>, Span)>,
     /// `distributed`.
     pub distributed: Option<Distributed>,
-    /// `sweep`: carried out by a later issue.
+    /// `sweep`: not in this build.
     pub sweep: Option<Box<super::sweep::Sweep>>,
 }
 

@@ -1,4 +1,4 @@
-//! `[experiments.*.sweep]`: what is searched, how, and when it ends. Carried out by a later issue.
+//! `[experiments.*.sweep]`: what is searched, how, and when it ends. Not carried out in this build.
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ fn what_uv_compiles_is_read() {
         six==1.17.0 ; python_version > '3' \\\n    --hash=sha256:cc\n\
         tokened @ https://secret@host/tokened-1.0.zip \\\n    --hash=sha256:dd\n\
         ./wheels/one-2.0-py3-none-any.whl \\\n    --hash=sha256:ee\n\
-        two @ file:///work/wheels/two-3.0-py3-none-any.whl \\\n    --hash=sha256:ff\n\
+        two @ file:///srv/wheels/two-3.0-py3-none-any.whl \\\n    --hash=sha256:ff\n\
         repo @ git+https://me:pass@host/repo.git@0123abc\n";
     let expected = [
         package("scikit-learn", "1.7.2", None, &["sha256:bb", "sha256:aa"]),
@@ -66,7 +66,7 @@ fn the_report_of_pip_is_read() {
          "download_info": {"url": "https://u:p@files.host/x.whl", "archive_info": {"hashes": {"sha256": "aa"}}}},
         {"metadata": {"name": "old", "version": "1"}, "download_info": {"url": "u", "archive_info": {"hash": "sha256=bb"}}},
         {"metadata": {"name": "local", "version": "2"}, "is_direct": true,
-         "download_info": {"url": "file:///work/w/local.whl", "archive_info": {"hashes": {"sha256": "cc"}}}},
+         "download_info": {"url": "file:///srv/w/local.whl", "archive_info": {"hashes": {"sha256": "cc"}}}},
         {"metadata": {"name": "repo", "version": "3"}, "is_direct": true, "download_info":
          {"url": "https://u:p@host/r.git", "subdirectory": "py", "vcs_info": {"vcs": "git", "commit_id": "0123"}}}]}"#;
     let expected = [
