@@ -38,7 +38,7 @@ fn package(name: &str, version: &str, source: Option<&str>, hashes: &[&str]) -> 
 #[test]
 fn what_uv_compiles_is_read() {
     let direct = BTreeMap::from([("tokened".to_owned(), "https://${TOKEN}@host/tokened-1.0.zip".to_owned())]);
-    let context = Context { root: Path::new("/work"), direct: &direct };
+    let context = Context { root: Path::new("/srv"), direct: &direct };
     let text = "# a comment\n--index-url https://index/simple\n\
         scikit_learn[x]==1.7.2 \\\n    --hash=sha256:bb \\\n    --hash=sha256:aa\n\
         six==1.17.0 ; python_version > '3' \\\n    --hash=sha256:cc\n\
@@ -60,7 +60,7 @@ fn what_uv_compiles_is_read() {
 
 #[test]
 fn the_report_of_pip_is_read() {
-    let context = Context { root: Path::new("/work"), direct: &BTreeMap::new() };
+    let context = Context { root: Path::new("/srv"), direct: &BTreeMap::new() };
     let text = r#"{"version": "1", "pip_version": "23.2.1", "install": [
         {"metadata": {"name": "Python_DateUtil", "version": "2.9"}, "is_direct": false, "requested": true,
          "download_info": {"url": "https://u:p@files.host/x.whl", "archive_info": {"hashes": {"sha256": "aa"}}}},
