@@ -16,9 +16,10 @@ use super::index::{self, Index, Place};
 use crate::digest::Digest;
 use crate::store::StoreError;
 
-/// So many bytes are gathered before they are written: few enough to stay in a core's cache, and that other threads do not
-/// wait long.
-const BUFFER: usize = 128 << 10;
+/// So many bytes are gathered before they are written: few enough to stay in a core's cache.
+const BUFFER: usize = 256 << 10;
+/// So many may be gathered while those before them are being written.
+const STUFFED: usize = 8 * BUFFER;
 
 /// A pack, locked.
 #[derive(Debug)]
@@ -31,12 +32,44 @@ pub(super) struct Appender {
     written: u64,
     /// Bytes of the index file.
     indexed: u64,
-    /// Entries that follow `written`.
-    buffer: Vec<u8>,
-    /// Records that follow `indexed`.
-    records: Vec<u8>,
+    /// What a thread is writing just now, from `written` and `indexed` on.
+    out: Option<Arc<Chunk>>,
+    /// What follows it.
+    gathered: Chunk,
     /// Something was added since the last [`Self::handles`].
     unsynced: bool,
+}
+
+/// Entries, and the records that lead to them.
+#[derive(Debug, Default)]
+struct Chunk {
+    data: Vec<u8>,
+    records: Vec<u8>,
+}
+
+/// A chunk on its way to the files; it is written without a lock on the appender.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    chunk: Arc<Chunk>,
+    data: Arc<File>,
+    index: Arc<File>,
+    written: u64,
+    indexed: u64,
+}
+
+/// Which of the two files could not be written.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Data(io::Error),
+    Index(io::Error),
+}
+
+impl Outgoing {
+    /// Hands the chunk to the system: the data, then the records that lead to it.
+    pub(super) fn write(&self) -> Result<(), Refused> {
+        self.data.write_all_at(&self.chunk.data, self.written).map_err(Refused::Data)?;
+        self.index.write_all_at(&self.chunk.records, self.indexed).map_err(Refused::Index)
+    }
 }
 
 impl Appender {
@@ -82,8 +115,8 @@ impl Appender {
             index: Arc::new(opened.map_err(StoreError::at("write", &path))?),
             written,
             indexed,
-            buffer: Vec::new(),
-            records: Vec::new(),
+            out: None,
+            gathered: Chunk::default(),
             unsynced: false,
         })
     }
@@ -116,7 +149,7 @@ impl Appender {
         }
         if whole {
             let mut this = Self::open(folder, number, data, end, (bytes.len() - bytes.len() % RECORD) as u64)?;
-            this.records = found.iter().flat_map(|record| record.encode(number)).collect();
+            this.gathered.records = found.iter().flat_map(|record| record.encode(number)).collect();
             this.unsynced = !found.is_empty();
             return Ok((this, found));
         }
@@ -133,54 +166,106 @@ impl Appender {
         self.number
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.written + self.buffer.len() as u64 >= FULL
+    /// The length of the data once all is written.
+    fn end(&self) -> u64 {
+        self.written + (self.out.as_ref().map_or(0, |out| out.data.len()) + self.gathered.data.len()) as u64
     }
 
-    /// Adds an object; where the disk is full, nothing is added.
-    pub(super) fn append(&mut self, digest: Digest, bytes: &[u8], known: &Index) -> Result<Record, StoreError> {
-        if self.buffer.len() >= BUFFER {
-            self.write_out()?;
+    pub(super) fn is_full(&self) -> bool {
+        self.end() >= FULL
+    }
+
+    /// Whether enough is gathered to be written, and no thread is writing.
+    pub(super) fn is_due(&self) -> bool {
+        self.gathered.data.len() >= BUFFER && self.out.is_none()
+    }
+
+    pub(super) fn is_writing(&self) -> bool {
+        self.out.is_some()
+    }
+
+    /// Whether so much is gathered that more has to wait for the thread that is writing.
+    pub(super) fn is_stuffed(&self) -> bool {
+        self.gathered.data.len() >= STUFFED && self.out.is_some()
+    }
+
+    /// Adds an object.
+    pub(super) fn append(&mut self, digest: Digest, bytes: &[u8], known: &Index) -> Record {
+        let mut offset = self.end();
+        let gathered = &mut self.gathered;
+        if gathered.data.capacity() == 0 {
+            gathered.data.reserve(BUFFER + (64 << 10));
         }
-        if self.buffer.capacity() == 0 {
-            self.buffer.reserve(BUFFER);
-        }
-        let mut offset = self.written + self.buffer.len() as u64;
         // Where this very object was once found corrupt, and cut off since, it would count as corrupt again.
         while u32::try_from(offset).is_ok_and(|o| known.is_masked(&digest, Place { pack: self.number, offset: o })) {
-            self.buffer.push(0);
+            gathered.data.push(0);
             offset += 1;
         }
         let record = Record { digest, offset, length: u32::try_from(bytes.len()).unwrap_or(u32::MAX) };
-        self.buffer.extend_from_slice(&record.header());
-        self.buffer.extend_from_slice(bytes);
-        self.records.extend_from_slice(&record.encode(self.number));
+        gathered.data.extend_from_slice(&record.header());
+        gathered.data.extend_from_slice(bytes);
+        gathered.records.extend_from_slice(&record.encode(self.number));
         self.unsynced = true;
-        Ok(record)
+        record
     }
 
     /// The bytes of an object that is not written yet; none where it is.
     pub(super) fn pending(&self, place: Place, length: u32) -> Option<&[u8]> {
         let from = u64::from(place.offset).checked_sub(self.written).filter(|_| place.pack == self.number)?;
         let from = usize::try_from(from).ok()? + HEADER;
-        self.buffer.get(from..from + length as usize)
+        let out = self.out.as_ref().map_or(&[][..], |out| &out.data);
+        let (chunk, from) = match from.checked_sub(out.len()) {
+            Some(from) => (self.gathered.data.as_slice(), from),
+            None => (out, from),
+        };
+        chunk.get(from..from + length as usize)
     }
 
-    /// Hands everything to the system: the data, then the records that lead to it.
+    /// Begins to write what is gathered. [`Self::settle`] must follow before the next.
+    pub(super) fn take_out(&mut self) -> Outgoing {
+        let chunk = Arc::new(std::mem::take(&mut self.gathered));
+        self.out = Some(Arc::clone(&chunk));
+        let (data, index) = (Arc::clone(&self.data), Arc::clone(&self.index));
+        Outgoing { chunk, data, index, written: self.written, indexed: self.indexed }
+    }
+
+    /// Takes note of what was written. What was not is kept for the next time.
+    pub(super) fn settle(&mut self, outgoing: Outgoing, written: Result<(), Refused>) -> Result<(), StoreError> {
+        self.out = None;
+        let Outgoing { chunk, .. } = outgoing;
+        let (length, records) = (chunk.data.len() as u64, chunk.records.len() as u64);
+        match written {
+            Ok(()) => {
+                self.written += length;
+                self.indexed += records;
+                // The memory serves again, where nothing was gathered in another meanwhile.
+                if let (Ok(mut chunk), true) = (Arc::try_unwrap(chunk), self.gathered.data.capacity() == 0) {
+                    chunk.data.clear();
+                    chunk.records.clear();
+                    self.gathered = chunk;
+                }
+                Ok(())
+            }
+            Err(Refused::Data(why)) => {
+                drop(self.data.set_len(self.written));
+                self.gathered.data.splice(..0, chunk.data.iter().copied());
+                self.gathered.records.splice(..0, chunk.records.iter().copied());
+                Err(StoreError::at("write", &index::data_path(&self.folder, self.number))(why))
+            }
+            Err(Refused::Index(why)) => {
+                self.written += length;
+                drop(self.index.set_len(self.indexed));
+                self.gathered.records.splice(..0, chunk.records.iter().copied());
+                Err(StoreError::at("write", &index::index_path(&self.folder, self.number))(why))
+            }
+        }
+    }
+
+    /// Writes all that is gathered. No thread may be writing.
     pub(super) fn write_out(&mut self) -> Result<(), StoreError> {
-        if let Err(why) = self.data.write_all_at(&self.buffer, self.written) {
-            drop(self.data.set_len(self.written));
-            return Err(StoreError::at("write", &index::data_path(&self.folder, self.number))(why));
-        }
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        if let Err(why) = self.index.write_all_at(&self.records, self.indexed) {
-            drop(self.index.set_len(self.indexed));
-            return Err(StoreError::at("write", &index::index_path(&self.folder, self.number))(why));
-        }
-        self.indexed += self.records.len() as u64;
-        self.records.clear();
-        Ok(())
+        let outgoing = self.take_out();
+        let written = outgoing.write();
+        self.settle(outgoing, written)
     }
 
     /// What is to be made durable; none where nothing was added since the last time.

@@ -1,7 +1,7 @@
 //! How the store touches files: modes whatever the umask, nothing half-written left behind.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -40,6 +40,39 @@ pub(in crate::store) fn open_regular(path: &Path) -> Result<(File, Metadata), St
         return Err(StoreError::at("read", path)(why));
     }
     Ok((file, found))
+}
+
+/// Reads a file of about `size` bytes to its end, into the beginning of a buffer, which grows as needed and never shrinks;
+/// returns how many there were, none where they are more than `most`.
+pub(in crate::store) fn read_up_to(
+    mut file: &File,
+    size: u64,
+    most: u64,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    // One byte more, so that growth is seen.
+    let mut wanted = usize::try_from(size).unwrap_or_default() + 1;
+    let mut filled = 0;
+    loop {
+        if bytes.len() < wanted {
+            bytes.resize(wanted, 0);
+        }
+        let n = match file.read(&mut bytes[filled..wanted]) {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+            n => n?,
+        };
+        filled += n;
+        if filled as u64 > most {
+            return Ok(None);
+        }
+        // All that was promised and nothing more: the end, without another call.
+        if n == 0 || (filled as u64 == size && filled < wanted) {
+            return Ok(Some(filled));
+        }
+        if filled == wanted {
+            wanted += 64 << 10;
+        }
+    }
 }
 
 /// Writes a new file, which must not exist; where it cannot be written whole, none is left.

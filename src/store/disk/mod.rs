@@ -23,13 +23,14 @@ mod tests;
 #[cfg(test)]
 mod tests_damage;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use appender::{Appender, Unsynced};
 use format::{HEADER, LARGE};
@@ -49,6 +50,8 @@ pub struct DiskStore {
     /// Locked after `appender`, where both are.
     index: RwLock<Index>,
     appender: Mutex<Option<Appender>>,
+    /// Told when a thread has written what the appender had gathered.
+    settled: Condvar,
     readers: Mutex<BTreeMap<u32, Arc<File>>>,
     large: Large,
     /// Packs that are not durable yet and belong to no appender any more.
@@ -57,6 +60,11 @@ pub struct DiskStore {
     named: AtomicU32,
     /// One at a time, so that who comes second waits for what the first began.
     flushing: Mutex<()>,
+}
+
+thread_local! {
+    /// Where small files are read to; at most a little over 1 MiB. Not to be held over anything but a `put`.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,6 +78,7 @@ impl DiskStore {
             folder: folder.to_owned(),
             index: RwLock::default(),
             appender: Mutex::default(),
+            settled: Condvar::new(),
             readers: Mutex::default(),
             large: Large::new(folder),
             retired: Mutex::default(),
@@ -109,21 +118,45 @@ impl DiskStore {
             return Ok(());
         }
         let mut holder = lock(&self.appender);
-        if self.index()?.has(&digest) {
-            return Ok(());
+        loop {
+            // Another thread may have put it while this one waited.
+            if self.index()?.has(&digest) {
+                return Ok(());
+            }
+            let Some(appender) = holder.as_mut() else {
+                *holder = Some(Appender::take(&self.folder, &mut self.index_mut())?);
+                continue;
+            };
+            if appender.is_full() {
+                holder = self.written(holder);
+                if let Some(full) = holder.as_mut().filter(|appender| appender.is_full()) {
+                    full.write_out()?;
+                    lock(&self.retired).extend(full.handles());
+                    *holder = None;
+                }
+            } else if appender.is_due() {
+                let outgoing = appender.take_out();
+                drop(holder);
+                let written = outgoing.write();
+                // It is still the same appender: who replaces it waits until nobody writes.
+                holder = lock(&self.appender);
+                let settled = holder.as_mut().map_or(Ok(()), |appender| appender.settle(outgoing, written));
+                self.settled.notify_all();
+                settled?;
+            } else if appender.is_stuffed() {
+                holder = self.written(holder);
+            } else {
+                let record = appender.append(digest, bytes, &*self.index()?);
+                self.index_mut().add(appender.number(), &[record]);
+                return Ok(());
+            }
         }
-        if let Some(full) = holder.as_mut().filter(|appender| appender.is_full()) {
-            full.write_out()?;
-            lock(&self.retired).extend(full.handles());
-            *holder = None;
-        }
-        let appender = match &mut *holder {
-            Some(appender) => appender,
-            none => none.insert(Appender::take(&self.folder, &mut self.index_mut())?),
-        };
-        let record = appender.append(digest, bytes, &*self.index()?)?;
-        self.index_mut().add(appender.number(), &[record]);
-        Ok(())
+    }
+
+    /// Waits until no thread is writing.
+    fn written<'a>(&self, holder: MutexGuard<'a, Option<Appender>>) -> MutexGuard<'a, Option<Appender>> {
+        let writing = |holder: &mut Option<Appender>| holder.as_ref().is_some_and(Appender::is_writing);
+        self.settled.wait_while(holder, writing).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A small object's bytes, verified, from wherever they are right.
@@ -209,33 +242,22 @@ impl Store for DiskStore {
             }
         }
         let (file, found) = files::open_regular(path)?;
-        let large = |size| {
-            let stored = self.large.put_file(&file, path, size, LARGE + 1)?;
-            stored.or_else(|bytes| self.put(&bytes).map(|digest| (digest, bytes.len() as u64)))
-        };
-        if found.len() > LARGE {
-            return large(found.len());
-        }
-        // One byte more, so that growth is seen.
-        let mut bytes = vec![0; usize::try_from(found.len()).unwrap_or_default() + 1];
-        let mut filled = 0;
-        loop {
-            let n = match (&file).read(&mut bytes[filled..]) {
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
-                n => n.map_err(StoreError::at("read", path))?,
-            };
-            filled += n;
-            if filled as u64 > LARGE {
-                io::Seek::rewind(&mut &file).map_err(StoreError::at("read", path))?;
-                return large(filled as u64);
+        let mut size = found.len();
+        if size <= LARGE {
+            let stored = BUFFER.with_borrow_mut(|bytes| match files::read_up_to(&file, size, LARGE, bytes) {
+                Ok(Some(filled)) => Ok(Some((self.put(&bytes[..filled])?, filled as u64))),
+                Ok(None) => Ok(None),
+                Err(why) => Err(StoreError::at("read", path)(why)),
+            });
+            if let Some(stored) = stored? {
+                return Ok(stored);
             }
-            // All that was promised and nothing more: the end, without another call.
-            if n == 0 || (filled as u64 == found.len() && filled < bytes.len()) {
-                bytes.truncate(filled);
-                return Ok((self.put(&bytes)?, filled as u64));
-            }
-            bytes.resize(bytes.len() + (64 << 10), 0);
+            // It has grown since.
+            io::Seek::rewind(&mut &file).map_err(StoreError::at("read", path))?;
+            size = LARGE + 1;
         }
+        let stored = self.large.put_file(&file, path, size, LARGE + 1)?;
+        stored.or_else(|bytes| self.put(&bytes).map(|digest| (digest, bytes.len() as u64)))
     }
 
     fn has(&self, digest: &Digest) -> bool {
@@ -274,7 +296,7 @@ impl Store for DiskStore {
         let _one = lock(&self.flushing);
         let mut open = std::mem::take(&mut *lock(&self.retired));
         let mut written = Ok(());
-        if let Some(appender) = lock(&self.appender).as_mut() {
+        if let Some(appender) = self.written(lock(&self.appender)).as_mut() {
             written = appender.write_out();
             open.extend(appender.handles());
         }
