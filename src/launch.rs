@@ -25,6 +25,8 @@ pub struct Launch {
     pub log: PathBuf,
     /// `logs/` in the working directory, streamed live.
     pub live_logs: PathBuf,
+    /// Texts that no log may hold: the values of its secrets.
+    pub secrets: Vec<String>,
     /// The longest it may take.
     pub time: Option<Duration>,
     /// How long a gentle end may take before the kill.

@@ -50,13 +50,7 @@ impl<'c> Parts<'c> {
             clock,
             ground,
             store: DiskStore::open(&state.join("objects-v1")),
-            environments: Builder::new(Setup {
-                root: loaded.root.clone(),
-                cache: here.cache_folder(),
-                state: state.clone(),
-                variables: here.variables.clone(),
-                lock_file,
-            }),
+            environments: Builder::new(setup(&loaded.root, lock_file, here)),
             local: Local::new(clock),
             locks: Locks::new(&state),
             variables: here.variables.clone(),
@@ -107,6 +101,20 @@ impl<'c> Parts<'c> {
             CliError::world(format!("could not make {}: {error}", self.state.display()))
                 .hint("amlrun keeps its state in the workspace, which must be writable for a run")
         })
+    }
+}
+
+/// What environments are made of here. Variables that change what a Python finds do not reach a job, so they may not
+/// change what its environment is taken for either.
+#[must_use]
+pub fn setup(root: &Path, lock_file: PathBuf, here: &Surroundings) -> Setup {
+    let variables = here.variables.iter().filter(|(name, _)| !name.starts_with("PYTHON"));
+    Setup {
+        root: root.to_owned(),
+        cache: here.cache_folder(),
+        state: root.join(".amlrun"),
+        variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        lock_file,
     }
 }
 

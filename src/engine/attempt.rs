@@ -173,7 +173,9 @@ fn once(
     tell(Note::Begun(Box::new(begun.clone())));
     let record = world.state.join("runs").join(&begun.run.0);
     let variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
+    let secrets = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
     let launch = Launch {
+        secrets,
         run: begun.run.clone(),
         argv: argv(bench.programs, job, &staged.cwd, activation, variables.get("PATH")),
         cwd: staged.cwd.clone(),

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::log::{Follower, Log};
+use super::mask::Mask;
 use super::{Cancel, CancelState, Report, Target};
 use crate::clock::Clock;
 use crate::launch::{Launch, Outcome, Usage};
@@ -111,8 +112,8 @@ impl Running<'_> {
         mail: &mut dyn FnMut(Report),
     ) -> (Outcome, Usage) {
         let _ = rustix::io::ioctl_fionbio(&output, true);
-        let mut log = Log::new(&self.launch.log);
-        let mut follower = Follower::new(&self.launch.live_logs);
+        let mut log = Log::new(&self.launch.log, Mask::new(&self.launch.secrets));
+        let mut follower = Follower::new(&self.launch.live_logs, &self.launch.secrets);
         let mut buffer = vec![0; 64 * 1024];
         let mut open = true;
         let mut ending: Option<(Ending, Duration, bool)> = None;

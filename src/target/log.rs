@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::Report;
+use super::mask::{self, Mask};
 use crate::event::Stream;
 
 /// A line longer than this is told in pieces; the file keeps it whole.
@@ -73,6 +74,7 @@ pub struct Log<'a> {
     path: &'a Path,
     file: Option<File>,
     lines: Lines,
+    mask: Mask,
     /// The first failure to write it; the job goes on.
     pub failure: Option<String>,
 }
@@ -80,12 +82,17 @@ pub struct Log<'a> {
 impl<'a> Log<'a> {
     /// A log at this path.
     #[must_use]
-    pub fn new(path: &'a Path) -> Self {
-        Self { path, file: None, lines: Lines::default(), failure: None }
+    pub fn new(path: &'a Path, mask: Mask) -> Self {
+        Self { path, file: None, lines: Lines::default(), mask, failure: None }
     }
 
     /// Keeps bytes and tells their lines.
     pub fn add(&mut self, bytes: &[u8], mail: &mut dyn FnMut(Report)) {
+        let masked = self.mask.add(bytes);
+        self.keep(&masked, mail);
+    }
+
+    fn keep(&mut self, bytes: &[u8], mail: &mut dyn FnMut(Report)) {
         if let Err(error) = self.write(bytes) {
             self.failure.get_or_insert_with(|| format!("could not write {}: {error}", self.path.display()));
         }
@@ -97,6 +104,10 @@ impl<'a> Log<'a> {
 
     /// Tells what is left.
     pub fn end(&mut self, mail: &mut dyn FnMut(Report)) {
+        let rest = self.mask.end();
+        if !rest.is_empty() {
+            self.keep(&rest, mail);
+        }
         self.lines.end(&mut |line| mail(Report::Line(Stream::Output, line)));
     }
 
@@ -116,13 +127,14 @@ impl<'a> Log<'a> {
 pub struct Follower {
     folder: PathBuf,
     seen: BTreeMap<PathBuf, (u64, Lines)>,
+    secrets: Vec<String>,
 }
 
 impl Follower {
     /// Follows this folder, which need not exist.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), seen: BTreeMap::new() }
+    pub fn new(folder: &Path, secrets: &[String]) -> Self {
+        Self { folder: folder.to_owned(), seen: BTreeMap::new(), secrets: secrets.to_vec() }
     }
 
     /// Tells what was written since the last look; `last` tells unfinished lines too.
@@ -143,7 +155,7 @@ impl Follower {
     fn follow(&mut self, path: &Path, last: bool, mail: &mut dyn FnMut(Report)) {
         let name = path.strip_prefix(&self.folder).unwrap_or(path).display().to_string();
         let (at, lines) = self.seen.entry(path.to_owned()).or_default();
-        let mut tell = |line| mail(Report::Line(Stream::Log(name.clone()), line));
+        let mut tell = |line| mail(Report::Line(Stream::Log(name.clone()), mask::text(&self.secrets, line)));
         while let Ok(bytes) = read_from(path, *at) {
             *at += bytes.len() as u64;
             lines.add(&bytes, &mut tell);

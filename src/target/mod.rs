@@ -7,6 +7,7 @@ pub mod command;
 pub mod fake;
 pub mod local;
 pub mod log;
+pub mod mask;
 pub mod watchdog;
 
 use crate::event::Stream;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::amlfile::suggest::nearest;
-use crate::cli::assemble::lock_file;
+use crate::cli::assemble::{lock_file, setup};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Common, EnvCommand};
@@ -15,7 +15,7 @@ use crate::console::style::Paint;
 use crate::console::table::{Cell, Table};
 use crate::console::terminal::out_width;
 use crate::console::{self, Style, words};
-use crate::environment::{Builder, EnvironmentError, Environments, Look, Setup, Step, kind_of};
+use crate::environment::{Builder, EnvironmentError, Environments, Look, Step, kind_of};
 use crate::project::model::{Environment, EnvironmentKind};
 use crate::staleness::Key;
 
@@ -25,13 +25,7 @@ use crate::staleness::Key;
 /// Where the project has faults, a name is not declared, or an environment is not to be had.
 pub fn run(command: &EnvCommand, common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
     let loaded = project::load(common, here)?;
-    let builder = Builder::new(Setup {
-        root: loaded.root.clone(),
-        cache: here.cache_folder(),
-        state: loaded.root.join(".amlrun"),
-        variables: here.variables.clone(),
-        lock_file: lock_file(&loaded.amlfile),
-    });
+    let builder = Builder::new(setup(&loaded.root, lock_file(&loaded.amlfile), here));
     let style = Style::choose(&common.color, |name| here.variable(name), here.stdout_terminal);
     match command {
         EnvCommand::List => list(&loaded, &builder, common, style),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::Desk;
+use crate::cli::assemble::setup;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::surroundings::Surroundings;
@@ -17,7 +18,7 @@ use crate::content::{Content, Kind, encode};
 use crate::digest::Digest;
 use crate::engine::measuring::Counter;
 use crate::engine::{World, publish, recover};
-use crate::environment::{Builder, Setup};
+use crate::environment::Builder;
 use crate::history::{Ended, Run};
 use crate::relpath::{RelPath, escape};
 use crate::staleness::Recorded;
@@ -84,13 +85,7 @@ fn move_in(
     wanted: &[(RelPath, Content)],
     report: &mut Report,
 ) -> Result<(), CliError> {
-    let environments = Builder::new(Setup {
-        root: desk.root.clone(),
-        cache: here.cache_folder(),
-        state: desk.state.clone(),
-        variables: here.variables.clone(),
-        lock_file: desk.root.join("Amlfile.lock"),
-    });
+    let environments = Builder::new(setup(&desk.root, desk.root.join("Amlfile.lock"), here));
     let world = World {
         clock: desk.clock,
         root: &desk.root,
