@@ -91,7 +91,15 @@ fn spawn(launch: &Launch, output: OwnedFd) -> Result<Child, String> {
     if !launch.mounts.is_empty() {
         sys::bind_read_only(&mut command, &launch.mounts).map_err(|e| format!("could not prepare mounts: {e}"))?;
     }
-    command.spawn().map_err(|e| format!("could not run `{program}` in {}: {e}", launch.cwd.display()))
+    command.spawn().map_err(|e| {
+        let way_out = match e.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; make it executable, or let `command` name the program that runs it"
+            }
+            _ => "",
+        };
+        format!("could not run `{program}` in {}: {e}{way_out}", launch.cwd.display())
+    })
 }
 
 struct Running<'a> {
