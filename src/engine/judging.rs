@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::measuring::{Found, no_sources};
 use super::memory::Remembered;
+use super::publish;
 use super::surroundings::Surroundings;
 use super::{EngineError, Work, World};
 use crate::content::{Content, Kind};
@@ -115,14 +116,16 @@ impl<'j> Judge<'j> {
 
     fn present(&self, id: JobId) -> Vec<Present> {
         let recorded = self.recorded(id);
-        let link = |path: &RelPath| {
-            recorded.iter().any(|o| o.path == *path && o.content().is_some_and(|c| c.kind == Kind::Link))
-        };
         let at = |path: &RelPath| {
-            // An output that is itself a link is compared as one; as an input it is what it points to.
-            let text = link(path).then(|| std::fs::read_link(self.world.root.join(path.as_path())).ok()).flatten();
-            text.map(|text| link_content(text.as_os_str().as_encoded_bytes()))
-                .or_else(|| self.found.output(path).map(|measured| measured.content))
+            let now = self.found.output(path).map(|measured| measured.content);
+            let was = recorded.iter().find(|o| o.path == *path).and_then(Recorded::content);
+            match was {
+                // As an input a link is what it leads to, and so it was measured; as an output it is its text.
+                Some(was) if matches!(was.kind, Kind::Link | Kind::Folder) && now != Some(was) => {
+                    publish::as_output(self.world, path)
+                }
+                _ => now,
+            }
         };
         self.job(id).outputs.iter().map(|o| Present { path: o.path.clone(), content: at(&o.path) }).collect()
     }
@@ -228,11 +231,6 @@ impl<'j> Judge<'j> {
         let known = self.surroundings.keys.iter().flatten().find(|key| key.digest == *digest);
         known.cloned().or_else(|| self.history.key(digest).ok().flatten())
     }
-}
-
-/// A link by its text.
-fn link_content(text: &[u8]) -> Content {
-    Content { kind: Kind::Link, digest: Digest::of(text), size: text.len() as u64 }
 }
 
 /// A path as the user knows it.

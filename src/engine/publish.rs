@@ -11,6 +11,8 @@ use super::World;
 use super::measuring::Counter;
 use crate::content::{Content, Kind};
 use crate::relpath::RelPath;
+use crate::store::capture::capture;
+use crate::store::digesting::Digesting;
 use crate::store::{restore, snapshot};
 
 /// Why an output could not be published.
@@ -60,11 +62,20 @@ pub fn publish(
     exchange(from, &to).map(|()| aside)
 }
 
+/// What lies at the place of an output, as a run would record it: links are their texts.
+#[must_use]
+pub fn as_output(world: &World<'_>, path: &RelPath) -> Option<Content> {
+    let found = capture(&Digesting, &world.root.join(path.as_path()), &|| false);
+    found.ok().flatten().map(|measured| measured.content)
+}
+
 /// Whether what lies there can be had again: it is what is about to be published, or the store has all of it.
 fn known(world: &World<'_>, path: &RelPath, content: &Content) -> bool {
+    let have = |now: &Content| now == content || snapshot::present(world.store, now);
     let now = world.ground.measure(&[path.as_path().to_owned()], &Counter::default()).pop();
     match now {
-        Some(Ok(Some(now))) => now.content == *content || snapshot::present(world.store, &now.content),
+        Some(Ok(Some(now))) if have(&now.content) => true,
+        Some(Ok(_)) => as_output(world, path).is_some_and(|now| have(&now)),
         _ => false,
     }
 }

@@ -9,6 +9,7 @@
 //! - `restore`: a tree out of the store.
 
 pub mod capture;
+pub mod digesting;
 pub mod disk;
 pub mod memory;
 pub mod restore;
