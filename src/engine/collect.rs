@@ -40,24 +40,23 @@ pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collecte
     let (mut missing, mut elsewhere) = (Vec::new(), Vec::new());
     for output in &job.outputs {
         let at = staged.folder.join(output.path.as_path());
-        match capture::capture(world.store, &at, &|| false).map_err(|error| error.to_string())? {
-            Some(Measured { content, .. }) => {
-                collected.outputs.push(Recorded::new(output.path.clone(), content));
-                collected.contents.push((output.path.clone(), content));
-                if output.metric && content.size <= LARGEST_METRICS {
-                    read_metrics(&at, &output.path, &mut collected);
-                }
-            }
-            None => {
-                missing.push(format!("`{}`", output.path));
-                elsewhere.extend(hints::misplaced(job, staged, output));
-            }
+        let Some(Measured { content, .. }) =
+            capture::capture(world.store, &at, &|| false).map_err(|error| error.to_string())?
+        else {
+            missing.push(format!("`{}`", output.path));
+            elsewhere.extend(hints::misplaced(job, staged, output));
+            continue;
+        };
+        collected.outputs.push(Recorded::new(output.path.clone(), content));
+        collected.contents.push((output.path.clone(), content));
+        if output.metric && content.size <= LARGEST_METRICS {
+            read_metrics(&at, &output.path, &mut collected);
         }
     }
     if !missing.is_empty() {
         let (s, were) = if missing.len() == 1 { ("", "was") } else { ("s", "were") };
-        let instead: String = elsewhere.iter().map(|hint| format!("; {hint}")).collect();
-        return Err(format!("the declared output{s} {} {were} not written{instead}", missing.join(", ")));
+        elsewhere.insert(0, format!("the declared output{s} {} {were} not written", missing.join(", ")));
+        return Err(elsewhere.join("; "));
     }
     keep_outputs_folder(world, job, staged, &mut collected)?;
     Ok(collected)

@@ -65,11 +65,11 @@ pub fn drive(
     }
     let surroundings = match Surroundings::resolve(work, world, &mut teller) {
         // A Ctrl-C reaches the installer, too, which fails then.
-        Err(_) if interrupt.asked() => return Ok(interrupted(work, world.clock.elapsed() - began, &mut teller)),
+        Err(_) if interrupt.asked() => return Ok(interrupted(work, world, began, &mut teller)),
         surroundings => surroundings?,
     };
     let found = match measuring::measure(work, world, interrupt, &mut teller) {
-        Err(_) if interrupt.asked() => return Ok(interrupted(work, world.clock.elapsed() - began, &mut teller)),
+        Err(_) if interrupt.asked() => return Ok(interrupted(work, world, began, &mut teller)),
         found => found?,
     };
     let judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
@@ -137,11 +137,11 @@ pub fn drive(
 }
 
 /// The end of an invocation that was interrupted before any job could be judged.
-fn interrupted(work: Work<'_>, took: std::time::Duration, teller: &mut Teller<'_, '_>) -> Driven {
+fn interrupted(work: Work<'_>, world: &World<'_>, began: std::time::Duration, teller: &mut Teller<'_, '_>) -> Driven {
     let summary = Summary {
         interrupted: true,
         canceled: work.plan.jobs.len(),
-        elapsed_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        elapsed_ms: u64::try_from(world.clock.elapsed().saturating_sub(began).as_millis()).unwrap_or(u64::MAX),
         ..Summary::default()
     };
     teller.tell(Event::InvocationFinished { summary });

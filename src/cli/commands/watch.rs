@@ -61,7 +61,7 @@ impl Watcher<'_> {
     /// Runs, then waits; gives what changed since before the run, and none on Ctrl-C.
     fn run_and_wait(&self, ready: &Ready<'_>, options: &RunOptions) -> Option<Vec<String>> {
         // A look from before the run: what is edited while it goes on is a change.
-        let mut before = self.look(ready);
+        let mut before = Self::look(ready);
         match run::drive_once(ready, options, self.here, &self.interrupt) {
             Ok(driven) if driven.summary.interrupted => return None,
             Ok(_) => {}
@@ -74,7 +74,7 @@ impl Watcher<'_> {
                 return Some(vec![format!("{} changed", ready.loaded.source.name)]);
             }
             let Some((before, files_before)) = &mut before else {
-                return self.look(ready).map(|_| vec!["the project can be read again".to_owned()]);
+                return Self::look(ready).map(|_| vec!["the project can be read again".to_owned()]);
             };
             // What cannot be read now, as it is being written, is looked at again.
             let now = Look::take(ready.work(), &ready.parts.world()).ok()?;
@@ -87,7 +87,7 @@ impl Watcher<'_> {
         })
     }
 
-    fn look(&self, ready: &Ready<'_>) -> Option<(Look, Files)> {
+    fn look(ready: &Ready<'_>) -> Option<(Look, Files)> {
         let world = ready.parts.world();
         let look = Look::take(ready.work(), &world).ok()?;
         let files = look.files(&world).ok()?;
