@@ -142,6 +142,7 @@ fn command(name: &'static str, program: &'static str, words: &[&str]) -> Option<
 /// Wall and CPU seconds of a command and all that it waited for.
 fn measured(command: &mut Command) -> (f64, f64) {
     let began = Instant::now();
+    #[expect(clippy::zombie_processes, reason = "`sys::wait` waits for it, and says what it used")]
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let (status, used) = amlrun::sys::wait(&child).unwrap();
     assert!(status.success(), "{command:?} failed");
