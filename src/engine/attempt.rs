@@ -299,6 +299,10 @@ fn publish_all(
     if job.isolation == Isolation::InPlace {
         return Ok(());
     }
+    // Before the first is published, so that none is where another cannot be.
+    for (path, _) in &collected.contents {
+        publish::prepare(bench.world, path).map_err(|error| error.to_string())?;
+    }
     let scratch = staged.folder.with_extension("link");
     for (path, content) in &collected.contents {
         let mut from = staged.folder.join(path.as_path());

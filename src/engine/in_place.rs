@@ -14,7 +14,6 @@ use crate::history::Ended;
 use crate::plan::job::{Job, Output};
 use crate::project::model::InputPath;
 use crate::relpath::RelPath;
-use crate::store::snapshot;
 use crate::tree::Measured;
 
 /// An output and whether something lay there before the run.
@@ -144,11 +143,9 @@ fn keep_edited(world: &World<'_>, output: &Output, by: &Path, ended: &mut Ended)
     if fs::symlink_metadata(by).is_err() {
         return Ok(());
     }
-    let known = |measured: &Measured| snapshot::present(world.store, &measured.content);
-    let relative = by.strip_prefix(world.root).unwrap_or(by).to_owned();
-    let now = world.ground.measure(&[relative], &super::measuring::Counter::default()).pop();
-    if matches!(&now, Some(Ok(Some(measured))) if known(measured) || ended.outputs.iter().any(|o| o.content() == Some(measured.content)))
-    {
+    let relative = by.strip_prefix(world.root).unwrap_or(by);
+    let new = ended.outputs.iter().find(|new| new.path == output.path).and_then(crate::staleness::Recorded::content);
+    if publish::known(world, relative, new.as_ref()) {
         return Ok(());
     }
     let place = publish::aside_place(world, &output.path, &ended.run.0).map_err(|error| error.to_string())?;

@@ -117,12 +117,15 @@ impl<'j> Judge<'j> {
     fn present(&self, id: JobId) -> Vec<Present> {
         let recorded = self.recorded(id);
         let at = |path: &RelPath| {
-            let now = self.found.output(path).map(|measured| measured.content);
             let was = recorded.iter().find(|o| o.path == *path).and_then(Recorded::content);
+            let now = self.found.output(path).map(|measured| measured.content);
+            let moved_elsewhere =
+                || was.filter(|was| was.kind != Kind::Link).and_then(|_| Found::followed(self.world, path));
+            let now = now.or_else(moved_elsewhere);
             match was {
                 // As an input a link is what it leads to, and so it was measured; as an output it is its text.
                 Some(was) if matches!(was.kind, Kind::Link | Kind::Folder) && now != Some(was) => {
-                    publish::as_output(self.world, path)
+                    publish::as_output(self.world, path.as_path())
                 }
                 _ => now,
             }

@@ -2,6 +2,7 @@
 //! job makes, and the outputs that lie in the project.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -27,8 +28,13 @@ pub struct Found {
     /// What they hold.
     pub sources: Vec<Measured>,
     /// Inputs and outputs in the project or anywhere else.
-    pub paths: BTreeMap<InputPath, Option<Measured>>,
+    pub paths: Paths,
+    /// Those of them that a job reads.
+    needed: BTreeSet<InputPath>,
 }
+
+/// What lies at paths.
+type Paths = BTreeMap<InputPath, Option<Measured>>;
 
 /// Counts what is read.
 #[derive(Debug, Default)]
@@ -116,19 +122,18 @@ pub fn measure(
     let mut specs: Vec<(usize, SourceSpec)> = index.into_iter().map(|(spec, at)| (at, spec)).collect();
     specs.sort_unstable_by_key(|(at, _)| *at);
     found.specs = specs.into_iter().map(|(_, spec)| spec).collect();
+    found.needed = work.plan.jobs.iter().flat_map(|job| &job.inputs).map(|input| input.path.clone()).collect();
     let wanted: Vec<InputPath> = wanted.into_iter().collect();
-    let paths: Vec<PathBuf> = wanted.iter().map(ground_path).collect();
     let counter = Counter::default();
-    let read = || -> Result<(Vec<Measured>, Vec<Option<Measured>>), TreeError> {
+    let read = || -> Result<(Vec<Measured>, Paths), TreeError> {
         let sources = world.ground.measure_sources(&found.specs, &counter).into_iter().collect::<Result<_, _>>()?;
-        let paths = world.ground.measure(&paths, &counter).into_iter().collect::<Result<_, _>>()?;
-        Ok((sources, paths))
+        Ok((sources, found.look(world, wanted, &counter)?))
     };
-    let (sources, contents) = watched(&counter, cancel, teller, read)?;
+    let (sources, paths) = watched(&counter, cancel, teller, read)?;
     let (files, bytes) = counter.read();
     teller.tell(Event::Measured { files, hashed: 0, bytes });
     found.sources = sources;
-    found.paths = wanted.into_iter().zip(contents).collect();
+    found.paths = paths;
     Ok(found)
 }
 
@@ -171,12 +176,38 @@ impl Found {
     /// Looks again at some paths.
     ///
     /// # Errors
-    /// Where one cannot be read.
+    /// Where an input cannot be read.
     pub fn look_again(&mut self, world: &World<'_>, paths: &[InputPath]) -> Result<(), TreeError> {
-        let at: Vec<PathBuf> = paths.iter().map(ground_path).collect();
-        for (path, now) in paths.iter().zip(world.ground.measure(&at, &Counter::default())) {
-            self.paths.insert(path.clone(), now?);
-        }
+        let now = self.look(world, paths.to_vec(), &Counter::default())?;
+        self.paths.extend(now);
         Ok(())
+    }
+
+    /// Looks at paths. A link at an output that no job reads is not followed, as it may lead anywhere; and what lies at
+    /// such an output and cannot be read is not what a run made: it is set aside when the output comes back.
+    fn look(&self, world: &World<'_>, paths: Vec<InputPath>, counter: &Counter) -> Result<Paths, TreeError> {
+        let link =
+            |path: &InputPath| fs::symlink_metadata(world.root.join(ground_path(path))).is_ok_and(|m| m.is_symlink());
+        let (links, plain): (Vec<_>, Vec<_>) =
+            paths.into_iter().partition(|path| !self.needed.contains(path) && link(path));
+        let at: Vec<PathBuf> = plain.iter().map(ground_path).collect();
+        let mut found: Paths = links.into_iter().map(|path| (path, None)).collect();
+        for (path, now) in plain.into_iter().zip(world.ground.measure(&at, counter)) {
+            let now = match now {
+                Err(_) if !self.needed.contains(&path) => None,
+                now => now?,
+            };
+            found.insert(path, now);
+        }
+        Ok(found)
+    }
+
+    /// What a link at an output leads to, where that is asked for after all.
+    #[must_use]
+    pub fn followed(world: &World<'_>, path: &RelPath) -> Option<Content> {
+        let at = path.as_path();
+        fs::symlink_metadata(world.root.join(at)).ok().filter(fs::Metadata::is_symlink)?;
+        let now = world.ground.measure(&[at.to_owned()], &Counter::default()).pop();
+        now?.ok()?.map(|now| now.content)
     }
 }

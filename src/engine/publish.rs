@@ -45,14 +45,11 @@ pub fn publish(
     content: &Content,
     run: &str,
 ) -> Result<Option<PathBuf>, PublishError> {
-    let to = world.root.join(path.as_path());
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(|e| PublishError::new("make", parent, e))?;
-    }
+    let to = prepare(world, path)?;
     let Ok(there) = fs::symlink_metadata(&to) else {
         return move_to(from, &to).map(|()| None);
     };
-    let aside = if known(world, path, content) { None } else { Some(aside_place(world, path, run)?) };
+    let aside = if known(world, path.as_path(), Some(content)) { None } else { Some(aside_place(world, path, run)?) };
     if let Some(aside) = &aside {
         copy_aside(&to, aside, there.is_dir())?;
     }
@@ -64,18 +61,36 @@ pub fn publish(
 
 /// What lies at the place of an output, as a run would record it: links are their texts.
 #[must_use]
-pub fn as_output(world: &World<'_>, path: &RelPath) -> Option<Content> {
-    let found = capture(&Digesting, &world.root.join(path.as_path()), &|| false);
+pub fn as_output(world: &World<'_>, at: &Path) -> Option<Content> {
+    let found = capture(&Digesting, &world.root.join(at), &|| false);
     found.ok().flatten().map(|measured| measured.content)
 }
 
-/// Whether what lies there can be had again: it is what is about to be published, or the store has all of it.
-fn known(world: &World<'_>, path: &RelPath, content: &Content) -> bool {
-    let have = |now: &Content| now == content || snapshot::present(world.store, now);
-    let now = world.ground.measure(&[path.as_path().to_owned()], &Counter::default()).pop();
+/// The place of an output in the project, in a folder that is there and may be written.
+///
+/// # Errors
+/// Where the folder cannot be made or written.
+pub fn prepare(world: &World<'_>, path: &RelPath) -> Result<PathBuf, PublishError> {
+    let to = world.root.join(path.as_path());
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(|e| PublishError::new("make", parent, e))?;
+        let writable = rustix::fs::access(parent, rustix::fs::Access::WRITE_OK);
+        writable.map_err(|e| PublishError::new("write into", parent, io::Error::from(e)))?;
+    }
+    Ok(to)
+}
+
+/// Whether what lies there can be had again: it is what is about to be published, or the store has all of it. A link is
+/// its text.
+pub(super) fn known(world: &World<'_>, at: &Path, content: Option<&Content>) -> bool {
+    let had = |now: &Content| content == Some(now) || snapshot::present(world.store, now);
+    if fs::symlink_metadata(world.root.join(at)).is_ok_and(|there| there.is_symlink()) {
+        return as_output(world, at).is_some_and(|now| had(&now));
+    }
+    let now = world.ground.measure(&[at.to_owned()], &Counter::default()).pop();
     match now {
-        Some(Ok(Some(now))) if have(&now.content) => true,
-        Some(Ok(_)) => as_output(world, path).is_some_and(|now| have(&now)),
+        Some(Ok(Some(now))) if had(&now.content) => true,
+        Some(Ok(_)) => as_output(world, at).is_some_and(|now| had(&now)),
         _ => false,
     }
 }
