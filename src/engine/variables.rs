@@ -87,7 +87,7 @@ pub fn of(
     set("AZUREML_FRAMEWORK", &job.framework);
     set("AZUREML_TARGET_TYPE", "local");
     set("AZUREML_OUTPUT_DIRECTORY", "./outputs");
-    set("AMLRUN_RUN_ID", &begun.run.0);
+    set(watchdog::RUN_MARK, &begun.run.0);
     set("AMLRUN_JOB", &begun.job.0);
     set("AMLRUN_EXPERIMENT", &begun.experiment);
     set("AMLRUN_ATTEMPT", &begun.attempt.to_string());

@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::log::{Follower, Log};
 use super::mask::Mask;
-use super::{Cancel, CancelState, Report, Target};
+use super::{Cancel, CancelState, Report, Target, watchdog};
 use crate::clock::Clock;
 use crate::launch::{Launch, Outcome, Usage};
 use crate::sys;
@@ -141,6 +141,10 @@ impl Running<'_> {
         }
         // Whatever the job left behind in its group ends with it: nothing may write into a run that is over.
         let _ = kill_process_group(self.group, Signal::KILL);
+        if ending.is_some() {
+            // A job that was ended has not tidied up: what left its group would compete with its next attempt.
+            watchdog::end_marked(&format!("{}={}", watchdog::RUN_MARK, self.launch.run.0), 1);
+        }
         let waited = sys::wait(child);
         let limit = self.clock.elapsed() + DRAIN;
         while open && self.clock.elapsed() < limit {

@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The variable that every job of an invocation carries.
 pub const MARK: &str = "AMLRUN_INVOCATION";
+/// The variable by which the processes of one run are known.
+pub const RUN_MARK: &str = "AMLRUN_RUN_ID";
 /// So many looks in a row, 10 ms apart, must find no process of the invocation.
 const CLEAN: u32 = 5;
 /// The hidden first argument that makes this program the watchdog.
@@ -58,10 +60,14 @@ pub fn watch(invocation: &str) {
     if std::io::stdin().read_to_end(&mut said).is_ok() && said == b"done" {
         return;
     }
-    let mark = format!("{MARK}={invocation}");
+    // A job that was being started has no mark before it is executed, so one look that finds none is not enough.
+    end_marked(&format!("{MARK}={invocation}"), CLEAN);
+}
+
+/// Kills every process that has this variable with this value, until so many looks in a row find none.
+pub(super) fn end_marked(mark: &str, looks: u32) {
     // A process can fork while its fellows are killed, so this goes on until none is left (bounded, as one that cannot be
     // killed, in uninterruptible sleep, must not keep the watchdog for ever).
-    // It looks several times where it finds none: a job that was being started has no mark before it is executed.
     let mut clean = 0;
     for _ in 0..200 {
         clean += 1;
@@ -69,7 +75,7 @@ pub fn watch(invocation: &str) {
             clean = 0;
             let _ = kill_process(pid, Signal::KILL);
         }
-        if clean == CLEAN {
+        if clean == looks {
             return;
         }
         let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
