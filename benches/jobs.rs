@@ -64,7 +64,12 @@ fn main() {
         );
         // A no-op needs a project that is up to date for each tool.
         forget(&at);
-        for row in [amlrun(&at, &jobs), ninja_at(&at, &["-j2", "--quiet"]), amlrun(&at, &jobs)].into_iter().flatten() {
+        for row in [amlrun(&at, &jobs), ninja_at(&at, &["-j2", "--quiet"])].into_iter().flatten() {
+            (row.run)();
+        }
+        // ninja wrote the outputs again: looks go on until they are old enough for their stamps to prove something.
+        let began = Instant::now();
+        while let (true, Some(row)) = (began.elapsed().as_millis() < 500, amlrun(&at, &jobs)) {
             (row.run)();
         }
         compare(
