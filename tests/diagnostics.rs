@@ -92,7 +92,7 @@ fn requests() {
     let drawn = console::diagnostics::draw(&source, &faults, false);
     snapbox::Assert::new().action_env("SNAPSHOTS").eq(
         drawn,
-        snapbox::str![[r#"
+        snapbox::str![[r"
 error[unknown-parameter]: `--set alhpa=…`: there is no parameter `alhpa`
  |
  = help: did you mean `alpha`?
@@ -110,7 +110,7 @@ error[nothing-matched]: no experiment, job or output matches `nothing/like/it`
  = help: the experiments are `train`, `score`, `count`, `tune`
 
 
-"#]],
+"]],
     );
 }
 
