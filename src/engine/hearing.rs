@@ -166,7 +166,10 @@ impl Engine<'_, '_, '_> {
         let world = self.judge.world;
         for (path, content) in contents {
             let place = InputPath::Inside(path.clone());
-            if matches!(content.kind, Kind::File | Kind::Executable) {
+            // Where a job depends on it, it is read once more: a process that the run left behind may have written to it after
+            // it was collected, and what depends on it must be judged by what lies there.
+            let is_needed = !self.judge.work.plan.needed_by[job.0].is_empty();
+            if !is_needed && matches!(content.kind, Kind::File | Kind::Executable) {
                 let stamp = world.ground.stamp(path.as_path()).ok().flatten().unwrap_or_default();
                 let measured = Measured { content: *content, stamp, files: 1 };
                 self.judge.found.paths.insert(place, Some(measured));
