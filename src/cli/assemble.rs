@@ -10,7 +10,7 @@ use super::surroundings::Surroundings;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::locks::Locks;
 use crate::engine::{EngineError, World};
-use crate::environment::{Builder, Setup};
+use crate::environment::{Builder, Halt, Setup};
 use crate::history::Invocation;
 use crate::history::sqlite::SqliteHistory;
 use crate::plan::job::Plan;
@@ -115,6 +115,7 @@ pub fn setup(root: &Path, lock_file: PathBuf, here: &Surroundings) -> Setup {
         state: root.join(".amlrun"),
         variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
         lock_file,
+        halt: Halt::default(),
     }
 }
 

@@ -105,13 +105,15 @@ pub struct Bench<'b> {
 /// Does a job.
 pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> Done {
     let job = &bench.work.plan.jobs[task.job.0];
-    let broken = |why: String| {
-        let mut ended = ending(bench.world, &task.begun.run, Outcome::Broken { why });
+    let ended = |outcome: Outcome| {
+        let mut ended = ending(bench.world, &task.begun.run, outcome);
         ended.notes.clear();
         Done::Ended { ended: Box::new(ended), contents: Vec::new(), tail: Vec::new(), began: false }
     };
+    let broken = |why: String| ended(Outcome::Broken { why });
     let activation = match ready(bench.world, task, tell) {
         Ok(activation) => activation,
+        Err(_) if bench.cancel.state() != CancelState::Run => return ended(Outcome::Canceled),
         Err(why) => return broken(why),
     };
     let mut begun = task.begun.clone();

@@ -6,7 +6,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use super::attempt::Bench;
 use super::interrupt::Interrupt;
 use super::judging::{Judge, Lacking};
-use super::surroundings::Surroundings;
+use super::surroundings::{Manner, Surroundings};
 use super::telling::Teller;
 use super::turn::{Engine, Post};
 use super::workers::serve;
@@ -63,17 +63,20 @@ pub fn drive(
     for fault in recover::clear(world, &invocation.id) {
         teller.warn(None, fault);
     }
-    let surroundings = match Surroundings::resolve(work, world, &mut teller) {
+    let manner = if options.keep_going { Manner::KeepGoing } else { Manner::Running };
+    let surroundings = match Surroundings::resolve(work, world, manner, interrupt, &mut teller) {
         // A Ctrl-C reaches the installer, too, which fails then.
         Err(_) if interrupt.asked() => return Ok(interrupted(work, world, began, &mut teller)),
         surroundings => surroundings?,
     };
-    let found = match measuring::measure(work, world, interrupt, &mut teller) {
+    let found = match measuring::measure(work, world, manner, interrupt, &mut teller) {
         Err(_) if interrupt.asked() => return Ok(interrupted(work, world, began, &mut teller)),
         found => found?,
     };
     let judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
-    inputs_are_there(&judge)?;
+    if manner != Manner::KeepGoing {
+        inputs_are_there(&judge)?;
+    }
     let needs: Vec<Vec<JobId>> = work.plan.jobs.iter().map(|job| job.needs.clone()).collect();
     let demands: Vec<Capacity> = work.plan.jobs.iter().map(demand).collect();
     for (at, demand) in demands.iter().enumerate().filter(|(_, demand)| demand.gpus > options.machine.gpus) {

@@ -3,7 +3,7 @@
 //! Jobs below one that would run are told to run only if that gives something new.
 
 use super::judging::{Judge, Lacking};
-use super::surroundings::Surroundings;
+use super::surroundings::{Manner, Surroundings};
 use super::telling::Teller;
 use super::{EngineError, Work, World, measuring};
 use crate::environment::Step;
@@ -34,8 +34,8 @@ pub fn inspect(
     force: bool,
     teller: &mut Teller<'_, '_>,
 ) -> Result<Vec<Judged>, EngineError> {
-    let surroundings = Surroundings::gather(work, world, true, &mut |_: &str, _: Step| {})?;
-    let found = measuring::measure(work, world, &super::interrupt::Interrupt::default(), teller)?;
+    let surroundings = Surroundings::gather(work, world, Manner::Frozen, &mut |_: &str, _: Step| {})?;
+    let found = measuring::measure(work, world, Manner::Frozen, &super::interrupt::Interrupt::default(), teller)?;
     let mut judge = Judge::new(work, world, history, surroundings, found, force)?;
     let mut judged: Vec<Judged> = Vec::with_capacity(work.plan.jobs.len());
     for (at, job) in work.plan.jobs.iter().enumerate() {
@@ -95,7 +95,7 @@ fn lacking_verdict(judge: &Judge<'_>, id: JobId, lacking: &Lacking, upstream: Ve
             let nobody: Vec<usize> = missing.iter().copied().filter(|&at| job.inputs[at].from.is_empty()).collect();
             judge.lacking(id, &Lacking::Inputs(nobody))
         }
-        Lacking::Environment => judge.lacking(id, lacking),
+        Lacking::Environment | Lacking::Broken(_) => judge.lacking(id, lacking),
     };
     if let Ok(None) = judge.history.last(&job.name) {
         reasons.insert(0, Reason::NeverRan);

@@ -24,6 +24,8 @@ pub enum Lacking {
     Inputs(Vec<usize>),
     /// The environment is not resolved yet.
     Environment,
+    /// Something that it depends on is not to be had: why.
+    Broken(String),
 }
 
 /// Judges jobs.
@@ -79,6 +81,10 @@ impl<'j> Judge<'j> {
     /// What it lacks.
     pub fn fingerprint(&self, id: JobId) -> Result<Fingerprint, Lacking> {
         let job = self.job(id);
+        let broken = self.surroundings.of[id.0].and_then(|at| self.surroundings.broken.get(&at));
+        if let Some(why) = broken.or_else(|| self.found.fault(id.0, &job.inputs)) {
+            return Err(Lacking::Broken(why.clone()));
+        }
         let environment = match self.surroundings.of[id.0] {
             None => None,
             Some(at) => Some(self.surroundings.keys[at].as_ref().ok_or(Lacking::Environment)?.digest),
@@ -207,6 +213,7 @@ impl<'j> Judge<'j> {
                     path: shown(&job.inputs[at].path),
                 })
                 .collect(),
+            Lacking::Broken(_) => Vec::new(),
             Lacking::Environment => {
                 let environment = self.work.project.environments[job.environment].name.clone();
                 vec![Reason::EnvironmentNotLocked { environment }]

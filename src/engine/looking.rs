@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::measuring::{Counter, ground_path, spec_of};
-use super::surroundings::Surroundings;
+use super::surroundings::{Manner, Surroundings};
 use super::{EngineError, Work, World};
 use crate::content::{Content, Kind};
 use crate::digest::Digest;
@@ -33,7 +33,7 @@ impl Look {
     /// # Errors
     /// Where something cannot be read.
     pub fn take(work: Work<'_>, world: &World<'_>) -> Result<Self, EngineError> {
-        let surroundings = Surroundings::gather(work, world, true, &mut |_: &str, _: Step| {})?;
+        let surroundings = Surroundings::gather(work, world, Manner::Frozen, &mut |_: &str, _: Step| {})?;
         let keys = surroundings.keys.iter().map(|key| key.as_ref().map(|key| key.digest));
         let environments = surroundings.environments.iter().map(|environment| environment.name.clone()).zip(keys);
         let specs: BTreeSet<SourceSpec> = work.plan.jobs.iter().filter_map(spec_of).collect();

@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::surroundings::Manner;
 use super::telling::Teller;
 use super::{EngineError, Work, World};
 use crate::content::{Content, Kind};
 use crate::event::Event;
 use crate::plan::job::{Command, Job};
-use crate::project::model::InputPath;
+use crate::project::model::{InputPath, Isolation};
 use crate::relpath::RelPath;
+use crate::store::snapshot;
 use crate::target::{Cancel, CancelState};
-use crate::tree::{Measured, SourceSpec, TreeError, Watch};
+use crate::tree::{Measured, SourceSpec, Stamp, TreeError, Watch};
 
 /// What was found, by path, and what is found out later.
 #[derive(Debug, Default)]
@@ -31,6 +33,16 @@ pub struct Found {
     pub paths: Paths,
     /// Those of them that a job reads.
     needed: BTreeSet<InputPath>,
+    /// What could not be read, where that keeps only the jobs that depend on it from running.
+    broken: Broken,
+}
+
+/// What could not be read, and why.
+#[derive(Debug, Default)]
+struct Broken {
+    /// Of the snapshots, by their number.
+    sources: BTreeMap<usize, String>,
+    inputs: BTreeMap<InputPath, String>,
 }
 
 /// What lies at paths.
@@ -105,6 +117,7 @@ pub fn no_sources() -> Content {
 pub fn measure(
     work: Work<'_>,
     world: &World<'_>,
+    manner: Manner,
     cancel: &dyn Cancel,
     teller: &mut Teller<'_, '_>,
 ) -> Result<Found, EngineError> {
@@ -125,15 +138,32 @@ pub fn measure(
     found.needed = work.plan.jobs.iter().flat_map(|job| &job.inputs).map(|input| input.path.clone()).collect();
     let wanted: Vec<InputPath> = wanted.into_iter().collect();
     let counter = Counter::default();
+    // What is read now is kept at once, in a run: it would be read again for the snapshot that the job runs from.
+    let keeping = snapshot::Keeping { store: world.store, watch: &counter };
+    let keeps = manner != Manner::Frozen && work.plan.jobs.iter().any(|job| job.isolation == Isolation::Snapshot);
+    let watch: &(dyn Watch + Sync) = if keeps { &keeping } else { &counter };
+    let tolerates = manner == Manner::KeepGoing;
+    let mut broken = Broken::default();
     let read = || -> Result<(Vec<Measured>, Paths), TreeError> {
-        let sources = world.ground.measure_sources(&found.specs, &counter).into_iter().collect::<Result<_, _>>()?;
-        Ok((sources, found.look(world, wanted, &counter)?))
+        let mut sources = Vec::with_capacity(found.specs.len());
+        for measured in world.ground.measure_sources(&found.specs, watch) {
+            sources.push(match measured {
+                Err(why) if tolerates => {
+                    broken.sources.insert(sources.len(), why.to_string());
+                    Measured { content: no_sources(), stamp: Stamp::default(), files: 0 }
+                }
+                measured => measured?,
+            });
+        }
+        let unreadable = tolerates.then_some(&mut broken.inputs);
+        Ok((sources, found.look(world, wanted, &counter, unreadable)?))
     };
     let (sources, paths) = watched(&counter, cancel, teller, read)?;
     let (files, bytes) = counter.read();
     teller.tell(Event::Measured { files, hashed: 0, bytes });
     found.sources = sources;
     found.paths = paths;
+    found.broken = broken;
     Ok(found)
 }
 
@@ -178,14 +208,21 @@ impl Found {
     /// # Errors
     /// Where an input cannot be read.
     pub fn look_again(&mut self, world: &World<'_>, paths: &[InputPath]) -> Result<(), TreeError> {
-        let now = self.look(world, paths.to_vec(), &Counter::default())?;
+        let now = self.look(world, paths.to_vec(), &Counter::default(), None)?;
         self.paths.extend(now);
         Ok(())
     }
 
     /// Looks at paths. A link at an output that no job reads is not followed, as it may lead anywhere; and what lies at
-    /// such an output and cannot be read is not what a run made: it is set aside when the output comes back.
-    fn look(&self, world: &World<'_>, paths: Vec<InputPath>, counter: &Counter) -> Result<Paths, TreeError> {
+    /// such an output and cannot be read is not what a run made: it is set aside when the output comes back. Inputs that
+    /// cannot be read are an error, or are noted in `unreadable`.
+    fn look(
+        &self,
+        world: &World<'_>,
+        paths: Vec<InputPath>,
+        counter: &Counter,
+        mut unreadable: Option<&mut BTreeMap<InputPath, String>>,
+    ) -> Result<Paths, TreeError> {
         let link =
             |path: &InputPath| fs::symlink_metadata(world.root.join(ground_path(path))).is_ok_and(|m| m.is_symlink());
         let (links, plain): (Vec<_>, Vec<_>) =
@@ -195,11 +232,25 @@ impl Found {
         for (path, now) in plain.into_iter().zip(world.ground.measure(&at, counter)) {
             let now = match now {
                 Err(_) if !self.needed.contains(&path) => None,
-                now => now?,
+                Err(why) => match &mut unreadable {
+                    Some(unreadable) => {
+                        unreadable.insert(path.clone(), why.to_string());
+                        None
+                    }
+                    None => return Err(why),
+                },
+                Ok(now) => now,
             };
             found.insert(path, now);
         }
         Ok(found)
+    }
+
+    /// Why a job cannot be judged: the first of its sources and inputs that could not be read.
+    #[must_use]
+    pub fn fault(&self, job: usize, inputs: &[crate::plan::job::Input]) -> Option<&String> {
+        let sources = self.spec_of[job].and_then(|at| self.broken.sources.get(&at));
+        sources.or_else(|| inputs.iter().find_map(|input| self.broken.inputs.get(&input.path)))
     }
 
     /// What a link at an output leads to, where that is asked for after all.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
 
 use super::drive::tell_step;
+use super::interrupt::Interrupt;
 use super::telling::Teller;
 use super::turn::TICK;
 use super::{EngineError, Work, World};
@@ -23,6 +24,19 @@ pub struct Surroundings {
     pub keys: Vec<Option<Key>>,
     /// Which of them a job uses; none for a bare command.
     pub of: Vec<Option<usize>>,
+    /// Those that are not to be had, and why: their jobs fail. Only where what does not depend on them goes on.
+    pub broken: BTreeMap<usize, String>,
+}
+
+/// What a first look at everything is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// To say what would run. It writes nothing: an environment that is not locked has no key.
+    Frozen,
+    /// To run it: what is not locked is resolved, sources that have to be read go into the store.
+    Running,
+    /// The same, and what is broken keeps only the jobs that depend on it from running.
+    KeepGoing,
 }
 
 impl Surroundings {
@@ -33,7 +47,7 @@ impl Surroundings {
     pub fn gather(
         work: Work<'_>,
         world: &World<'_>,
-        frozen: bool,
+        manner: Manner,
         told: &mut dyn FnMut(&str, Step),
     ) -> Result<Self, EngineError> {
         let mut gathered = Self::default();
@@ -56,8 +70,15 @@ impl Surroundings {
                 let name = environment.name.clone();
                 let key = world
                     .environments
-                    .key(&environment, frozen, &mut |step| told(&name, step))
-                    .map_err(|source| EngineError::Environment { name: name.clone(), source })?;
+                    .key(&environment, manner == Manner::Frozen, &mut |step| told(&name, step))
+                    .map_err(|source| EngineError::Environment { name: name.clone(), source });
+                let key = match key {
+                    Err(why) if manner == Manner::KeepGoing => {
+                        gathered.broken.insert(next, why.to_string());
+                        None
+                    }
+                    key => key?,
+                };
                 gathered.environments.push(environment);
                 gathered.keys.push(key);
             }
@@ -70,14 +91,23 @@ impl Surroundings {
     ///
     /// # Errors
     /// Where an environment is not to be had.
-    pub fn resolve(work: Work<'_>, world: &World<'_>, teller: &mut Teller<'_, '_>) -> Result<Self, EngineError> {
+    pub fn resolve(
+        work: Work<'_>,
+        world: &World<'_>,
+        manner: Manner,
+        interrupt: &Interrupt,
+        teller: &mut Teller<'_, '_>,
+    ) -> Result<Self, EngineError> {
         let mut resolving: Vec<String> = Vec::new();
         std::thread::scope(|scope| {
             let (mail, post) = mpsc::channel();
             let worker = scope.spawn(move || {
-                Self::gather(work, world, false, &mut |name, step| drop(mail.send((name.to_owned(), step))))
+                Self::gather(work, world, manner, &mut |name, step| drop(mail.send((name.to_owned(), step))))
             });
             loop {
+                if interrupt.asked() {
+                    world.environments.halt();
+                }
                 match post.recv_timeout(TICK) {
                     Ok((environment, step)) => {
                         if !resolving.contains(&environment) {
@@ -92,7 +122,9 @@ impl Surroundings {
             }
             let result = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             for environment in resolving {
-                teller.tell(Event::EnvironmentResolved { environment, locked: result.is_ok() });
+                let is_broken = |this: &Self| this.broken.keys().any(|at| this.environments[*at].name == environment);
+                let locked = result.as_ref().is_ok_and(|this| !is_broken(this));
+                teller.tell(Event::EnvironmentResolved { environment, locked });
             }
             result
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::commit;
 use super::interrupt::Interrupt;
-use super::judging::Judge;
+use super::judging::{Judge, Lacking};
 use super::telling::Teller;
 use super::workers::{Mail, Order, Restore};
 use super::{EngineError, Options, recover};
@@ -151,6 +151,9 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     ) -> Result<bool, EngineError> {
         if !self.stopped && (interrupt.asked() || self.commit_failed || self.broken) {
             self.stopped = true;
+            if interrupt.asked() {
+                self.judge.world.environments.halt();
+            }
             self.schedule.stop();
             for job in std::mem::take(&mut self.blocked) {
                 self.schedule.canceled(job);
@@ -209,6 +212,10 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         }
         let fingerprint = match self.judge.fingerprint(job) {
             Ok(fingerprint) => fingerprint,
+            Err(Lacking::Broken(why)) => {
+                self.fail_before_start(job, why);
+                return Ok(());
+            }
             Err(lacking) => {
                 let why = self.judge.lacking(job, &lacking).iter().map(describe_lacking).collect::<Vec<_>>().join("; ");
                 self.fail_before_start(job, why);

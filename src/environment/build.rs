@@ -25,9 +25,9 @@ pub(super) fn ready(
         Ok(held) => held,
         Err(TryLockError::WouldBlock) => {
             told(Step::Output(format!("environment `{name}` is being built by another amlrun; waiting for it")));
-            place.hold()?
+            place.hold(&setup.halt)?
         }
-        Err(TryLockError::Error(_)) => place.hold()?,
+        Err(TryLockError::Error(_)) => place.hold(&setup.halt)?,
     };
     if place.is_complete(&managed.key) || still_good(setup, managed, &place)? {
         return Ok(place);
@@ -38,7 +38,7 @@ pub(super) fn ready(
     let variables = for_installers(&setup.variables);
     // Links, not copies, and no pip: what is in it is the lock's alone.
     let venv = Tool::new(&base.path, &variables, &setup.root).args(["-m", "venv", "--without-pip", "--symlinks"]);
-    venv.arg(&place.folder).guarded(&held)?.stream(told)?;
+    venv.arg(&place.folder).guarded(&held)?.stream(&setup.halt, told)?;
     if !managed.section.packages.is_empty() {
         let by = installer::choose(setup, uv(), base, told)?;
         let (python, file) = (place.python(), place.folder.with_extension("requirements.txt"));

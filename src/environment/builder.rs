@@ -12,7 +12,7 @@ use super::place::{Place, hold, write_whole};
 use super::probe::Interpreter;
 use super::requirements::{self, Asked};
 use super::tool::{Tool, for_installers};
-use super::{Activation, EnvironmentError, Environments, Step, build, installed, interpreter, lock_text, probe};
+use super::{Activation, EnvironmentError, Environments, Halt, Step, build, installed, interpreter, lock_text, probe};
 use crate::project::model::{Environment, EnvironmentKind, Packages};
 use crate::staleness::Key;
 
@@ -29,6 +29,8 @@ pub struct Setup {
     pub variables: BTreeMap<String, String>,
     /// `Amlfile.lock`, beside the Amlfile, absolute.
     pub lock_file: PathBuf,
+    /// Ends what takes long.
+    pub halt: Halt,
 }
 
 /// The port, carried out.
@@ -250,7 +252,7 @@ impl Builder {
     /// One process at a time changes the lock file.
     fn hold_lock_file(&self) -> Result<std::fs::File, EnvironmentError> {
         let folder = build::resolving(&self.setup.cache, &self.setup.lock_file, "");
-        hold(&folder.with_extension("lock"))
+        hold(&folder.with_extension("lock"), &self.setup.halt)
     }
 
     fn read_lock(&self) -> Result<Lock, EnvironmentError> {
@@ -295,6 +297,10 @@ fn unavailable(environment: &Environment) -> EnvironmentError {
 }
 
 impl Environments for Builder {
+    fn halt(&self) {
+        self.setup.halt.ask();
+    }
+
     /// A user-managed environment without an interpreter has the key of no facts.
     fn key(
         &self,

@@ -48,15 +48,15 @@ pub(super) fn choose(
     if place.is_complete(&key) {
         return Ok(Installer::Pip(place.python()));
     }
-    let held = place.hold()?;
+    let held = place.hold(&setup.halt)?;
     if !place.is_complete(&key) {
         place.clear()?;
         let call = |program: &Path| Tool::new(program, &for_installers(&setup.variables), &setup.root);
-        call(&base.path).args(["-m", "venv"]).arg(&place.folder).guarded(&held)?.stream(told)?;
+        call(&base.path).args(["-m", "venv"]).arg(&place.folder).guarded(&held)?.stream(&setup.halt, told)?;
         let said = call(&place.python()).args(["-m", "pip", "--version"]).capture()?;
         if pip_version(&said).is_none_or(|version| version < PIP) {
             let upgrade = ["-m", "pip", "install", "--quiet", "--no-user", "--upgrade", "pip"];
-            call(&place.python()).args(upgrade).guarded(&held)?.stream(told)?;
+            call(&place.python()).args(upgrade).guarded(&held)?.stream(&setup.halt, told)?;
             let said = call(&place.python()).args(["-m", "pip", "--version"]).capture()?;
             if pip_version(&said).is_none_or(|version| version < PIP) {
                 let why =
@@ -109,7 +109,7 @@ impl Resolution<'_> {
                 let tool =
                     tool.args(["--no-annotate", "--color=never", "--no-progress", "--python"]).arg(&self.base.path);
                 let tool = tool.args(uv_options(&self.asked.options)).arg("--constraints").arg(&constraints);
-                tool.arg("--output-file").arg(&output).arg(&input).stream(told)
+                tool.arg("--output-file").arg(&output).arg(&input).stream(&self.setup.halt, told)
             }
             Installer::Pip(python) => self.by_pip(python, &input, &constraints, &output, told),
         };
@@ -158,11 +158,11 @@ impl Resolution<'_> {
         };
         for pins in &tries {
             let pins = self.file("pins.txt", pins)?;
-            if call(Some(&pins))?.stream(&mut |_| {}).is_ok() {
+            if call(Some(&pins))?.stream(&self.setup.halt, &mut |_| {}).is_ok() {
                 return Ok(());
             }
         }
-        call(None)?.stream(told)
+        call(None)?.stream(&self.setup.halt, told)
     }
 
     fn call(&self, program: &Path) -> Result<Tool, EnvironmentError> {
@@ -213,12 +213,12 @@ impl Installation<'_> {
         let pinned = self.section.pinned(at);
         if !pinned.is_empty() {
             private(self.file, &format!("{}{pinned}", lines(&options)))?;
-            self.call(by)?.arg("--require-hashes").arg("-r").arg(self.file).stream(told)?;
+            self.call(by)?.arg("--require-hashes").arg("-r").arg(self.file).stream(&self.setup.halt, told)?;
         }
         let unhashed = self.section.unhashed(at);
         if !unhashed.is_empty() {
             private(self.file, &format!("{}{}", lines(&options), lines(&unhashed)))?;
-            self.call(by)?.arg("-r").arg(self.file).stream(told)?;
+            self.call(by)?.arg("-r").arg(self.file).stream(&self.setup.halt, told)?;
         }
         let _gone = std::fs::remove_file(self.file);
         Ok(())

@@ -6,6 +6,7 @@
 mod build;
 mod builder;
 pub mod fake;
+mod halt;
 mod installed;
 mod installer;
 mod interpreter;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use builder::{Builder, Look, Setup, kind_of};
+pub use halt::Halt;
 pub use lock::{Package, Section};
 
 use crate::project::model::Environment;
@@ -63,6 +65,8 @@ pub enum EnvironmentError {
     Tool { program: String, command: String, status: String, tail: String },
     #[error("{0}")]
     Unavailable(String),
+    #[error("interrupted")]
+    Interrupted,
     #[error("{path}: {why}")]
     BadFile { path: PathBuf, why: String },
 }
@@ -88,4 +92,8 @@ pub trait Environments: Send + Sync {
     /// # Errors
     /// Where the build fails; nothing of a failed build is reused.
     fn ready(&self, environment: &Environment, told: &mut dyn FnMut(Step)) -> Result<Activation, EnvironmentError>;
+
+    /// Ends what other threads are waiting for here, soon and for good: installers are interrupted, and whoever waits for
+    /// another builder gives up.
+    fn halt(&self) {}
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::EnvironmentError;
 use super::stamp::Stamp;
+use super::{EnvironmentError, Halt};
 use crate::digest::Digest;
 use crate::staleness::Key;
 
@@ -70,8 +70,8 @@ impl Place {
     }
 
     /// Waits until nobody else builds here, and keeps others out until the file is closed, by a crash too.
-    pub(super) fn hold(&self) -> Result<File, EnvironmentError> {
-        hold(&self.lock)
+    pub(super) fn hold(&self, halt: &Halt) -> Result<File, EnvironmentError> {
+        hold(&self.lock, halt)
     }
 
     /// Removes what is there.
@@ -110,9 +110,9 @@ fn missing(error: &std::io::Error) -> bool {
 }
 
 /// Takes the exclusive lock of a file, which is made where it is missing and never removed.
-pub(super) fn hold(path: &Path) -> Result<File, EnvironmentError> {
+pub(super) fn hold(path: &Path, halt: &Halt) -> Result<File, EnvironmentError> {
     let file = open(path)?;
-    file.lock().map_err(|source| EnvironmentError::Io { doing: "lock", path: path.to_owned(), source })?;
+    halt.lock(&file, path)?;
     Ok(file)
 }
 

@@ -9,8 +9,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{EnvironmentError, Step};
+use super::{EnvironmentError, Halt, Step};
 
 /// How many of the last lines a failure shows.
 const TAIL: usize = 15;
@@ -126,21 +127,25 @@ impl Tool {
     /// Runs it and tells each line of its stdout and stderr as it comes.
     ///
     /// # Errors
-    /// Where it cannot be started or does not end with 0; then with its last lines and the command.
-    pub(super) fn stream(mut self, told: &mut dyn FnMut(Step)) -> Result<(), EnvironmentError> {
+    /// Where it cannot be started or does not end with 0; then with its last lines and the command. Where the end was
+    /// asked for.
+    pub(super) fn stream(mut self, halt: &Halt, told: &mut dyn FnMut(Step)) -> Result<(), EnvironmentError> {
         let expression = self.expression().stderr_to_stdout();
-        let mut reader = expression.reader().map_err(|source| self.not_started(source))?;
+        let reader = expression.reader().map_err(|source| self.not_started(source))?;
         let mut lines = Lines::default();
-        let mut buffer = [0_u8; 8192];
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => lines.take(buffer.get(..n).unwrap_or_default(), told),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(self.not_started(source)),
-            }
+        let done = AtomicBool::new(false);
+        let read = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| halt.watch(&reader, &done));
+            let read = lines.read(&reader, told);
+            done.store(true, Ordering::Relaxed);
+            watch.thread().unpark();
+            read
+        });
+        if halt.asked() {
+            let _ = reader.kill();
+            return Err(EnvironmentError::Interrupted);
         }
-        lines.end(told);
+        read.map_err(|source| self.not_started(source))?;
         let status = match reader.try_wait() {
             Ok(Some(output)) => output.status,
             Ok(None) => return Err(self.not_started(std::io::Error::other("its end is not known"))),
@@ -179,6 +184,21 @@ struct Lines {
 }
 
 impl Lines {
+    /// Reads to the end.
+    fn read(&mut self, mut reader: &duct::ReaderHandle, told: &mut dyn FnMut(Step)) -> std::io::Result<()> {
+        let mut buffer = [0_u8; 8192];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => self.take(buffer.get(..n).unwrap_or_default(), told),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.end(told);
+        Ok(())
+    }
+
     fn take(&mut self, bytes: &[u8], told: &mut dyn FnMut(Step)) {
         for &byte in bytes {
             if byte == b'\n' || byte == b'\r' {

@@ -49,6 +49,14 @@ pub trait Store: Send + Sync {
     /// Where the store cannot be written (full disk, no permission).
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
 
+    /// The same for bytes whose digest was computed from these very bytes just now.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    fn put_digested(&self, _digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        self.put(bytes).map(drop)
+    }
+
     /// Keeps a file's bytes, streaming; `known` is its digest where it was just computed, so that a present object costs
     /// no reading. Returns the digest of what was in fact read, and the size.
     ///

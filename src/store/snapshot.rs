@@ -44,8 +44,9 @@ pub fn keep_sources(
     watch: &dyn Watch,
 ) -> Result<Measured, SnapshotError> {
     let root = ground.root().join(spec.directory.as_path());
+    let watch = Keeping { store, watch };
     hold_still(|| {
-        let (measured, folders) = ground.folders(What::Sources(spec), watch)?;
+        let (measured, folders) = ground.folders(What::Sources(spec), &watch)?;
         keep(store, &root, measured, &folders)
     })
 }
@@ -64,6 +65,30 @@ pub fn keep_nodes(
     let (measured, folders) = ground.folders(What::Path(path), watch)?;
     put_nodes(store, &folders)?;
     Ok(measured)
+}
+
+/// Keeps small files as they are read, so that storing a tree does not read it a second time.
+#[derive(Clone, Copy)]
+pub struct Keeping<'a> {
+    /// Where they are kept.
+    pub store: &'a dyn Store,
+    /// Who watches the walk.
+    pub watch: &'a dyn Watch,
+}
+
+impl Watch for Keeping<'_> {
+    fn saw(&self, files: u64, bytes: u64) {
+        self.watch.saw(files, bytes);
+    }
+
+    fn at_hand(&self, digest: &Digest, bytes: &[u8]) {
+        // A store that refuses is heard of when the tree is kept; a file that moves since is kept for nothing.
+        let _ = self.store.put_digested(digest, bytes);
+    }
+
+    fn is_over(&self) -> bool {
+        self.watch.is_over()
+    }
 }
 
 /// What one attempt came to: the tree is kept, or this file moved meanwhile.

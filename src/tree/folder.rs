@@ -202,6 +202,11 @@ impl Walk<'_> {
                 part.units += usize::try_from(probe.size >> 12).unwrap_or(0);
                 part.bytes += probe.size;
                 part.rows.push((at, Row::of_file(digest, &probe)));
+                if pending.sources.is_some()
+                    && let Some(bytes) = read::bytes(&probe, &scratch.bytes)
+                {
+                    self.watch.at_hand(&digest, bytes);
+                }
                 if self.is_worth_keeping(&probe, &pending.place.disk, name.to_bytes()) {
                     part.fresh.push((at, Known { probe, digest }));
                 }

@@ -32,6 +32,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use crate::content::{Content, Entry};
+use crate::digest::Digest;
 use crate::relpath::RelPath;
 pub use ground::Ground;
 
@@ -90,6 +91,9 @@ pub struct TreeError {
 pub trait Watch: Sync {
     /// So many files were looked at, and so many bytes hashed.
     fn saw(&self, files: u64, bytes: u64);
+    /// A small file of a source directory had to be read: its digest, and its bytes while they are at hand. Whoever keeps
+    /// them here does not read the file a second time.
+    fn at_hand(&self, _digest: &Digest, _bytes: &[u8]) {}
     /// Whether to give up; what was asked for is an error then.
     fn is_over(&self) -> bool {
         false

@@ -36,6 +36,12 @@ pub(super) enum Outcome {
     Restless,
 }
 
+/// What is left in the buffer of a file that was read: all of it, or none where it is longer than the buffer.
+pub(super) fn bytes<'b>(probe: &Probe, buffer: &'b [u8]) -> Option<&'b [u8]> {
+    let size = usize::try_from(probe.size).ok().filter(|size| *size < BUFFER)?;
+    buffer.get(..size)
+}
+
 /// Reads a file of an open folder. `buffer` is only lent.
 pub(super) fn digest(folder: BorrowedFd<'_>, name: &CStr, buffer: &mut Vec<u8>) -> Outcome {
     // NONBLOCK: should the file have become a FIFO, opening it must not wait for a writer.
@@ -71,15 +77,20 @@ pub(super) fn small(file: &OwnedFd, mut before: Probe, buffer: &mut Vec<u8>) -> 
     Outcome::Restless
 }
 
-/// One pass over a file: its digest and its length.
+/// One pass over a file: its digest and its length. All of a file shorter than the buffer lies in it afterwards.
 fn whole(file: &OwnedFd, size: u64, buffer: &mut [u8]) -> Result<(Digest, u64), Errno> {
-    let first = read_at(file, buffer, 0)?;
-    if first < buffer.len() && first as u64 == size {
-        return Ok((Digest::of(&buffer[..first]), size));
+    let mut got = read_at(file, buffer, 0)?;
+    while got < buffer.len() && got as u64 != size {
+        match read_at(file, &mut buffer[got..], got as u64)? {
+            0 => break,
+            more => got += more,
+        }
+    }
+    if got < buffer.len() {
+        return Ok((Digest::of(&buffer[..got]), got as u64));
     }
     let mut hasher = blake3::Hasher::new();
     let mut length = 0;
-    let mut got = first;
     while got > 0 {
         hasher.update(&buffer[..got]);
         length += got as u64;

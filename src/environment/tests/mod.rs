@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Activation, Builder, EnvironmentError, Environments, Setup, Step};
+use super::{Activation, Builder, EnvironmentError, Environments, Halt, Setup, Step};
 use crate::project::model::{Environment, EnvironmentKind, Packages};
 use crate::staleness::Key;
 
@@ -35,7 +35,7 @@ impl World {
         std::fs::create_dir_all(at("project")).unwrap();
         let (root, cache, state) = (at("project"), at("cache"), at("project/.amlrun"));
         let lock_file = at("project/Amlfile.lock");
-        Self { folder, setup: Setup { root, cache, state, variables, lock_file } }
+        Self { folder, setup: Setup { root, cache, state, variables, lock_file, halt: Halt::default() } }
     }
 
     fn builder(&self) -> Builder {

@@ -246,13 +246,13 @@ fn a_lock_stays_held_while_an_orphan_of_the_build_lives() {
     use super::super::tool::Tool;
     let world = World::new(false);
     let place = Place::new(&world.setup.cache, &Key::of(BTreeMap::new()));
-    let held = hold(&place.folder.with_extension("lock")).unwrap();
+    let held = hold(&place.folder.with_extension("lock"), &world.setup.halt).unwrap();
     let gate = world.folder.path().join("gate");
     let orphan = format!("mkfifo {0}; exec 3<&0; cat {0} >/dev/null 2>&1 &", gate.display());
     let tool = Tool::new(Path::new("/bin/sh"), &world.setup.variables, &world.setup.root);
-    tool.args(["-c", &orphan]).guarded(&held).unwrap().stream(&mut |_| {}).unwrap();
+    tool.args(["-c", &orphan]).guarded(&held).unwrap().stream(&world.setup.halt, &mut |_| {}).unwrap();
     drop(held);
     assert!(place.try_hold().unwrap().is_err(), "the builder is gone, what it started still writes");
     drop(std::fs::File::options().write(true).open(&gate).unwrap());
-    drop(place.hold().unwrap());
+    drop(place.hold(&world.setup.halt).unwrap());
 }

@@ -226,12 +226,15 @@ impl DiskStore {
 impl Store for DiskStore {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if bytes.len() as u64 > LARGE {
-            self.large.put(&digest, bytes)?;
-        } else {
-            self.put_small(digest, bytes)?;
-        }
+        self.put_digested(&digest, bytes)?;
         Ok(digest)
+    }
+
+    fn put_digested(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        if bytes.len() as u64 > LARGE {
+            return self.large.put(digest, bytes).map(drop);
+        }
+        self.put_small(*digest, bytes)
     }
 
     fn put_file(&self, path: &Path, known: Option<(Digest, u64)>) -> Result<(Digest, u64), StoreError> {
