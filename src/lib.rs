@@ -16,10 +16,10 @@
 //! - groups 1–6 do no I/O, read no clock, no environment and no randomness; the exceptions are `amlfile/load.rs` and
 //!   `SystemClock`;
 //! - pure modules never tell events: they return values; only `engine` tells;
-//! - the ports (store, history, environment, target) do not know each other; `engine` and `cli/assemble.rs` are the only
+//! - the ports (store, cache, history, environment, target) do not know each other; `engine` and `cli/assemble.rs` are the only
 //!   places where two of them meet;
 //! - only `console` and `main` write to the terminal; only `console/diagnostics.rs` knows annotate-snippets, only
-//!   `console/progress.rs` knows indicatif, only `history/` knows rusqlite, only `vcs/` knows git2;
+//!   `console/progress.rs` knows indicatif, only `history/` knows rusqlite, only `vcs/` knows git2, only `cache/` knows HTTP;
 //! - `unsafe` lives in `sys.rs` alone.
 
 // 1. Words: plain values.
@@ -58,6 +58,7 @@ pub mod tree;
 pub mod vcs;
 
 // 9. The outside world: one folder a port, the trait in `mod.rs`, implementations beside it.
+pub mod cache;
 pub mod environment;
 pub mod history;
 pub mod store;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod exit;
 pub mod options;
 pub mod project;
+pub mod shared;
 pub mod surroundings;
 
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
         None => command::run::run(&cli.run, here),
         Some(Command::Status { plan, exit_code }) => command::status::status(plan, *exit_code, common, here),
         Some(Command::Env(command)) => command::env::run(command, common, here),
+        Some(Command::Cache { command }) => command::cache::run(command, common, here),
         Some(Command::Why { plan }) => command::status::why(plan, common, here),
         Some(Command::Runs(command)) => command::runs::run(command, common, here),
         Some(Command::Init { print }) => command::init::run(*print, common, here),

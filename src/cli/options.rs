@@ -53,6 +53,17 @@ pub struct PlanOptions {
     pub target: Option<String>,
 }
 
+/// Which shared cache, and for what.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CacheOptions {
+    /// Use this shared cache: a folder, s3://, az://, gs:// or https:// [default: `cache` of the workspace]
+    #[arg(long, value_name = "ADDRESS")]
+    pub cache: Option<String>,
+    /// Use the shared cache for this [default: `cache_mode` of the workspace; read for the pull request of a fork]
+    #[arg(long, value_name = "MODE", value_parser = ["read-write", "read", "off"])]
+    pub cache_mode: Option<String>,
+}
+
 /// `amlrun [GOAL…]`.
 #[derive(Debug, Clone, Args)]
 pub struct RunOptions {
@@ -140,6 +151,12 @@ pub enum Command {
     /// Resolve, build and show environments
     #[command(subcommand)]
     Env(EnvCommand),
+    /// Fill, ask and clean up the shared cache
+    Cache {
+        /// What.
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -215,5 +232,16 @@ pub enum EnvCommand {
     Show {
         /// Which
         name: String,
+    },
+}
+
+/// `amlrun cache`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show how much there is
+    Stats {
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
     },
 }

@@ -1,5 +1,6 @@
 //! One file a command: what it does, from parsed options to an [`Exit`](super::exit::Exit).
 
+pub mod cache;
 pub mod completions;
 pub mod env;
 pub mod graph;
