@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::editable;
 use super::probe::Probe;
 use super::stamp::Witness;
 use crate::digest::Digest;
@@ -29,13 +30,18 @@ pub(super) fn read(probe: &Probe, root: &Path, home: Option<&Path>) -> Installed
     for folder in &probe.path {
         installed.witnesses.push(Witness::of(folder));
         if !is_site(probe, folder) {
-            others.push(portable(folder, probe, root, home));
+            let name = portable(folder, probe, root, home);
+            if !folder.starts_with(&probe.prefix) && !folder.starts_with(&probe.base_prefix) && folder.is_dir() {
+                let code = editable::code(folder, &mut installed.witnesses);
+                installed.facts.insert(format!("code {name}"), code.short());
+            }
+            others.push(name);
         }
         for name in names(folder) {
             let path = folder.join(&name);
             if has_extension(&name, "pth") || has_extension(&name, "egg-link") {
                 installed.witnesses.push(Witness::of(&path));
-            } else if let Some((package, version)) = distribution(&path, &name) {
+            } else if let Some((package, version)) = distribution(&path, &name, &mut installed.witnesses) {
                 // The first on the path is the one that is imported.
                 installed.facts.entry(format!("package {package}")).or_insert(version);
             }
@@ -57,7 +63,7 @@ pub(super) fn read(probe: &Probe, root: &Path, home: Option<&Path>) -> Installed
 }
 
 /// The names in a folder, sorted; none where it cannot be read. Names that are not UTF-8 are no distributions.
-fn names(folder: &Path) -> Vec<String> {
+pub(super) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort_unstable();
@@ -102,8 +108,9 @@ pub(super) fn normalized(name: &str) -> String {
 }
 
 /// Name and version of a distribution by its `*.dist-info` or `*.egg-info`. One that was not installed from an index
-/// (`direct_url.json`) may differ under the same version: then its `RECORD`, the digests of its files, counts too.
-fn distribution(path: &Path, name: &str) -> Option<(String, String)> {
+/// (`direct_url.json`) may differ under the same version: then its `RECORD`, the digests of its files, counts too, and the
+/// code that an editable one leads to.
+fn distribution(path: &Path, name: &str, witnesses: &mut Vec<Witness>) -> Option<(String, String)> {
     let stem = name.strip_suffix(".dist-info").or_else(|| name.strip_suffix(".egg-info"))?;
     // `pip` renames what it is about to remove to `~ix-1.16.0.dist-info`.
     if stem.starts_with('~') {
@@ -117,7 +124,7 @@ fn distribution(path: &Path, name: &str) -> Option<(String, String)> {
         None => (stem, version_inside(path)),
     };
     let version = match std::fs::read_to_string(path.join("direct_url.json")) {
-        Ok(direct) => format!("{version} ({})", directly(path, &direct)),
+        Ok(direct) => format!("{version} ({})", directly(path, &direct, witnesses)),
         Err(_) => version,
     };
     Some((normalized(package), version))
@@ -131,8 +138,9 @@ fn version_inside(path: &Path) -> String {
     version.map_or_else(|| "unknown".to_owned(), |version| version.trim().to_owned())
 }
 
-/// How it was installed directly: the commit, or the digest of its record. No address: it may be one of this machine.
-fn directly(path: &Path, direct: &str) -> String {
+/// How it was installed directly: the commit, or the digest of its record, and of its code where that is worked on. No
+/// address: it may be one of this machine.
+fn directly(path: &Path, direct: &str, witnesses: &mut Vec<Witness>) -> String {
     let direct: serde_json::Value = serde_json::from_str(direct).unwrap_or_default();
     let commit = direct.pointer("/vcs_info/commit_id").and_then(serde_json::Value::as_str);
     let editable = direct.pointer("/dir_info/editable").and_then(serde_json::Value::as_bool).unwrap_or(false);
@@ -150,7 +158,10 @@ fn directly(path: &Path, direct: &str) -> String {
     let record = Digest::of(lines.join("\n").as_bytes()).short();
     match (commit, editable) {
         (Some(commit), _) => format!("commit {commit}"),
-        (None, true) => format!("editable, files {record}"),
+        (None, true) => {
+            let code = editable::origin(&direct).map(|origin| editable::code(&origin, witnesses).short());
+            format!("editable, files {record}, code {}", code.unwrap_or_default())
+        }
         (None, false) => format!("files {record}"),
     }
 }

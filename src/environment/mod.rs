@@ -5,6 +5,7 @@
 
 mod build;
 mod builder;
+mod editable;
 pub mod fake;
 mod halt;
 mod installed;

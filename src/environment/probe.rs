@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::digest::Digester;
 
 /// The version of the record; another one is read anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Asked of every interpreter; works with Python 3.6 and later.
 const SCRIPT: &str = include_str!("probe.py");

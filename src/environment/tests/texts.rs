@@ -277,7 +277,7 @@ fn distributions_are_read_from_their_folders() {
     check("package develop", "0.3");
     check("package repo", "1.0 (commit 0123)");
     check("conda libblas", "3.9.0-20_linux64_mkl");
-    assert_eq!(facts.len(), 9, "{facts:?}");
+    assert_eq!(facts.len(), 11, "{facts:?}");
     assert!(facts["path"].starts_with("./lib:away#"), "{facts:?}");
     let local = facts["package local"].clone();
     assert!(local.starts_with("1.0 (files "), "{local}");

@@ -1,0 +1,1 @@
+import tools; open("out.txt", "w").write(f"{tools.answer}\n")
