@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::installed::{has_extension as has, names as names_in};
 use super::stamp::Witness;
 use crate::digest::{Digest, Digester};
 
@@ -28,20 +29,20 @@ pub(super) fn code(folder: &Path, witnesses: &mut Vec<Witness>) -> Digest {
             continue;
         }
         witnesses.push(Witness::of(&at));
-        let names = super::installed::names(&at);
-        let has = |name: &str| names.iter().any(|other| other == name);
-        if has("pyvenv.cfg") || has("conda-meta") {
+        let names = names_in(&at);
+        let holds = |name: &str| names.iter().any(|other| other == name);
+        if holds("pyvenv.cfg") || holds("conda-meta") {
             continue;
         }
-        let is_package = within || has("__init__.py");
+        let is_package = within || holds("__init__.py");
         for name in &names {
             let path = at.join(name);
-            if name.starts_with('.') || FOREIGN.contains(&name.as_str()) || name.ends_with(".egg-info") {
+            if name.starts_with('.') || FOREIGN.contains(&name.as_str()) || has(name, "egg-info") {
                 continue;
             }
             if path.is_dir() {
                 open.push((path, is_package));
-            } else if is_package && !name.ends_with(".pyc") || name.ends_with(".py") || name.ends_with(".so") {
+            } else if is_package && !has(name, "pyc") || has(name, "py") || has(name, "so") {
                 witnesses.push(Witness::of(&path));
                 let bytes = std::fs::read(&path).unwrap_or_default();
                 let inside = path.strip_prefix(folder).unwrap_or(&path);

@@ -70,7 +70,7 @@ pub(super) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn has_extension(name: &str, extension: &str) -> bool {
+pub(super) fn has_extension(name: &str, extension: &str) -> bool {
     Path::new(name).extension().is_some_and(|e| e == extension)
 }
 
