@@ -148,6 +148,9 @@ pub enum Command {
     /// Show, compare and restore runs
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// List, compare and restore snapshots of sources
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Resolve, build and show environments
     #[command(subcommand)]
     Env(EnvCommand),
@@ -207,6 +210,34 @@ pub enum RunsCommand {
         /// Write into this folder instead, with the run's sources and kept files
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
+    },
+}
+
+/// `amlrun snapshot`.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// List a run's snapshot; with --explain, what is in the snapshots of the project now, and why
+    Ls {
+        /// The run: a prefix of its identity, or a job's name for its last run. With --explain: a file or folder of the project
+        #[arg(value_name = "RUN|PATH", required_unless_present = "explain")]
+        of: Option<String>,
+        /// Before anything is stored or sent: sizes, the largest files, and which line of which ignore file decides
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Show which files differ between two snapshots
+    Diff {
+        /// The one: a run
+        a: String,
+        /// The other: a run; without it, the sources as they are now
+        b: Option<String>,
+    },
+    /// Write a run's snapshot into a new folder
+    Restore {
+        /// The run
+        run: String,
+        /// The folder, which must not exist yet
+        folder: PathBuf,
     },
 }
 

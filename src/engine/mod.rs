@@ -9,6 +9,7 @@ pub mod collect;
 pub mod commit;
 pub mod drive;
 pub mod hearing;
+pub mod heavy;
 pub mod hints;
 pub mod in_place;
 pub mod inspect;

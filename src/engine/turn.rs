@@ -70,6 +70,8 @@ pub struct Engine<'e, 't, 'l> {
     pub(super) lost: BTreeSet<JobId>,
     pub(super) moves: BTreeMap<JobId, u32>,
     pub(super) building: BTreeMap<String, String>,
+    /// Snapshots whose weight was told.
+    pub(super) weighed: BTreeSet<usize>,
     pub(super) commit_failed: bool,
     stopped: bool,
     broken: bool,
@@ -110,6 +112,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             lost: BTreeSet::new(),
             moves: BTreeMap::new(),
             building: BTreeMap::new(),
+            weighed: BTreeSet::new(),
             commit_failed: false,
             stopped: false,
             broken: false,
@@ -321,6 +324,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             return Ok(());
         }
         self.running.insert(digest);
+        self.weigh(job);
         let Some(pending) = self.pending.get(&job) else { return Ok(()) };
         let task = self.task(job, gpus, pending);
         self.send(Order::Run(Box::new(task)), worker);

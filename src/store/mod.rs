@@ -16,6 +16,8 @@ pub mod restore;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_merkle;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ mod arrival;
 mod cache;
 mod crew;
 mod excluded;
+pub mod explain;
 mod folder;
 mod ground;
 mod link;

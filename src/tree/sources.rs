@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::excluded::{Excluded, Here, joined};
+use super::explain::Why;
 use super::listing::Listing;
 use super::narrow::{Narrow, Said};
 use super::probe::Probe;
@@ -136,12 +137,64 @@ impl Sources {
         Some(self.below(narrow, &rules))
     }
 
+    /// Why an entry is taken or left out, and what is taken below it, were it a folder: [`Self::choose`] in words.
+    pub(super) fn why(&self, ground: &Ground, place: &Place, listing: &Listing, at: usize) -> (Why, Option<Self>) {
+        let name = listing.name(at);
+        let excluded =
+            ground.relative(&place.disk).map(|path| (ground.excluded.within(path), self.without.within(path)));
+        let choice = self.choose(ground, place, excluded.as_ref(), listing, at);
+        let (is_folder, seen) = (leads_to_folder(place, listing, at), joined(&place.seen, name));
+        let is_ignored = self.rules.of(&seen, is_folder).ignored;
+        let rule = self.rules.place(&seen, is_folder);
+        let is_asked = |is_ignored| {
+            if is_folder {
+                self.narrow.of_folder(name, is_ignored).is_some()
+            } else {
+                self.narrow.of_file(name) != Said::Nothing
+            }
+        };
+        let is_state = ground.relative(&place.disk).is_some_and(|folder| ground.is_state(&joined(folder, name)));
+        let out = if is_state || NEVER.contains(&name) {
+            Some(Why::Never)
+        } else if excluded.as_ref().is_some_and(|(outputs, _)| outputs.has(name)) {
+            Some(Why::Output)
+        } else if excluded.as_ref().is_some_and(|(_, inputs)| inputs.has(name)) {
+            Some(Why::Input)
+        } else if choice.is_none() {
+            Some(if is_ignored && is_asked(false) {
+                Why::Ignored(rule.clone().unwrap_or_default())
+            } else {
+                Why::Unasked
+            })
+        } else {
+            None
+        };
+        let said = if is_folder {
+            self.narrow.of_folder(name, is_ignored).map_or(Said::Nothing, |(said, _)| said)
+        } else {
+            self.narrow.of_file(name)
+        };
+        let why = match (out, said) {
+            (_, Said::Script) => Why::Script,
+            (Some(out), _) => out,
+            (None, Said::Named) => Why::Named(rule.filter(|_| is_ignored)),
+            // Entered on the way to something that is taken nevertheless.
+            (None, _) if is_folder && is_ignored => Why::Ignored(rule.unwrap_or_default()),
+            (None, _) => rule.filter(|_| !is_ignored).map_or(Why::Plain, Why::TakenBack),
+        };
+        let below = match choice {
+            Some(Choice::Folder(below)) => Some(below),
+            _ => None,
+        };
+        (why, below)
+    }
+
     fn below(&self, narrow: Narrow, rules: &Rules) -> Choice {
         Choice::Folder(Self { narrow, rules: rules.clone(), without: self.without.clone() })
     }
 
     /// Reads the folder's own `.gitignore`.
-    fn take_rules(&mut self, ground: &Ground, place: &Place, folder: &OwnedFd, listing: &Listing) {
+    pub(super) fn take_rules(&mut self, ground: &Ground, place: &Place, folder: &OwnedFd, listing: &Listing) {
         // A listing of names that were asked for says nothing of it.
         let may_be_there = self.narrow.literal().is_some() || listing.find(b".gitignore").is_some();
         if !self.rules.reads_nested() || !may_be_there {

@@ -8,5 +8,6 @@ pub mod init;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod snapshot;
 pub mod status;
 pub mod watch;

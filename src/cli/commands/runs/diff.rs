@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError, snapshot};
 use crate::vcs;
 
 /// Files longer than this are not compared line by line.
-const LONGEST: u64 = 8 << 20;
+pub(in crate::cli::commands) const LONGEST: u64 = 8 << 20;
 
 /// All that differs; what is alike is left out.
 #[derive(Debug, Default, Serialize)]
@@ -170,7 +170,11 @@ fn code(desk: &Desk<'_>, a: &Run, b: &Run) -> Result<Option<Vec<File>>, CliError
 }
 
 /// Where two trees differ. A tree without entries need not be in the store.
-fn differences(store: &dyn Store, was: &Digest, is: &Digest) -> Result<Option<Vec<snapshot::Differs>>, StoreError> {
+pub(in crate::cli::commands) fn differences(
+    store: &dyn Store,
+    was: &Digest,
+    is: &Digest,
+) -> Result<Option<Vec<snapshot::Differs>>, StoreError> {
     if was == is {
         return Ok(Some(Vec::new()));
     }
@@ -188,7 +192,12 @@ fn differences(store: &dyn Store, was: &Digest, is: &Digest) -> Result<Option<Ve
 }
 
 /// What differs in one entry of the sources: its mode, then its lines.
-fn file_diff(store: &dyn Store, was: Option<&Entry>, is: Option<&Entry>, path: &str) -> Result<String, StoreError> {
+pub(in crate::cli::commands) fn file_diff(
+    store: &dyn Store,
+    was: Option<&Entry>,
+    is: Option<&Entry>,
+    path: &str,
+) -> Result<String, StoreError> {
     let what = |kind: Kind| match kind {
         Kind::File => "a file",
         Kind::Executable => "an executable file",

@@ -2,7 +2,7 @@
 //!
 //! These commands need `.amlrun` alone: they work where the Amlfile is broken or gone. All but `restore` only read.
 
-mod diff;
+pub(super) mod diff;
 mod difference;
 mod list;
 mod logs;
@@ -50,20 +50,20 @@ pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Resul
 }
 
 /// What all of these commands work with.
-struct Desk<'c> {
-    root: PathBuf,
+pub(super) struct Desk<'c> {
+    pub(super) root: PathBuf,
     /// `.amlrun`.
-    state: PathBuf,
-    history: SqliteHistory,
-    store: DiskStore,
-    locks: Locks,
-    clock: &'c dyn Clock,
-    json: bool,
-    style: Style,
+    pub(super) state: PathBuf,
+    pub(super) history: SqliteHistory,
+    pub(super) store: DiskStore,
+    pub(super) locks: Locks,
+    pub(super) clock: &'c dyn Clock,
+    pub(super) json: bool,
+    pub(super) style: Style,
 }
 
 impl<'c> Desk<'c> {
-    fn open(root: PathBuf, common: &Common, here: &Surroundings, clock: &'c dyn Clock) -> Self {
+    pub(super) fn open(root: PathBuf, common: &Common, here: &Surroundings, clock: &'c dyn Clock) -> Self {
         let state = root.join(".amlrun");
         Self {
             history: SqliteHistory::open(&state.join("history.db"), false),
@@ -78,7 +78,7 @@ impl<'c> Desk<'c> {
     }
 
     /// The run that a text names, with its status as it is now.
-    fn run(&self, text: &str) -> Result<Run, CliError> {
+    pub(super) fn run(&self, text: &str) -> Result<Run, CliError> {
         let mut run = self.history.run(text)?;
         self.look_alive(&mut run);
         Ok(run)
