@@ -57,6 +57,36 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// Seals bytes with a secret: a keyed BLAKE3, which only who has the secret can make.
+#[derive(Clone)]
+pub struct Sealer([u8; 32]);
+
+impl Sealer {
+    /// A sealer for one purpose, with a secret of any length.
+    #[must_use]
+    pub fn new(purpose: &str, secret: &[u8]) -> Self {
+        Self(blake3::derive_key(purpose, secret))
+    }
+
+    /// The seal of some bytes.
+    #[must_use]
+    pub fn seal(&self, bytes: &[u8]) -> Digest {
+        blake3::keyed_hash(&self.0, bytes).into()
+    }
+
+    /// Whether this is their seal, compared in constant time.
+    #[must_use]
+    pub fn is_sealed(&self, bytes: &[u8], seal: &Digest) -> bool {
+        blake3::keyed_hash(&self.0, bytes) == blake3::Hash::from_bytes(seal.0)
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(***)")
+    }
+}
+
 /// A text that is not a digest of 64 hex digits.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a digest of 64 hex digits")]

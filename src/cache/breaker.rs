@@ -105,11 +105,7 @@ impl Guarded {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let answer = ask(&*self.remote);
         match &answer {
-            Err(fault @ (Fault::Refused(_) | Fault::Full(_))) if writes => {
-                if !self.read_only.swap(true, Ordering::Relaxed) && !self.is_closed() {
-                    self.warn("cannot be written to, nothing more is put into it", fault);
-                }
-            }
+            Err(fault @ (Fault::Refused(_) | Fault::Full(_))) if writes => self.close_writes(fault),
             Err(fault @ (Fault::Down(_) | Fault::Refused(_) | Fault::Full(_))) => self.close(fault),
             Err(fault @ Fault::Wrong(_)) if self.wrong.fetch_add(1, Ordering::Relaxed) + 1 == PATIENCE => {
                 self.close(fault);
@@ -117,6 +113,12 @@ impl Guarded {
             _ => {}
         }
         answer
+    }
+
+    fn close_writes(&self, fault: &Fault) {
+        if !self.read_only.swap(true, Ordering::Relaxed) && !self.is_closed() {
+            self.warn("cannot be written to, nothing more is put into it", fault);
+        }
     }
 
     fn close(&self, fault: &Fault) {

@@ -154,12 +154,12 @@ pub(super) fn azure(settings: &Settings) -> Result<MicrosoftAzureBuilder, String
 }
 
 /// Google Cloud Storage; its file of default credentials is found by `object_store`.
-pub(super) fn google(settings: &Settings) -> Result<GoogleCloudStorageBuilder, String> {
+pub(super) fn google(settings: &Settings) -> GoogleCloudStorageBuilder {
     let mut builder = GoogleCloudStorageBuilder::new();
     for (key, value) in settings.known::<GoogleConfigKey>("GOOGLE_") {
         builder = builder.with_config(key, value);
     }
-    Ok(builder)
+    builder
 }
 
 /// What a web server is told of who asks: `AMLRUN_CACHE_TOKEN`, the address's own user and password, or those of `~/.netrc`.
@@ -184,15 +184,12 @@ fn decoded(text: &str) -> String {
             .get(..2)
             .and_then(|hex| std::str::from_utf8(hex).ok())
             .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (first, hex) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
+        if let (b'%', Some(byte)) = (first, hex) {
+            bytes.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(first);
+            rest = tail;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -4,7 +4,7 @@
 //! date (a clean-up of the cache may have removed a pack): who relies on a pack asks for it first. The file is a cache of a
 //! cache: where it is damaged, what follows the damage is forgotten.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -63,9 +63,9 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Known {
     file: Option<PathBuf>,
-    packs: HashMap<Digest, (PackRef, Arc<Index>)>,
+    packs: BTreeMap<Digest, (PackRef, Arc<Index>)>,
     /// The packs of an object, each with its place in the index: one for a small object, one a part for a large one.
-    objects: HashMap<Digest, Vec<(Digest, u32)>>,
+    objects: BTreeMap<Digest, Vec<(Digest, u32)>>,
     /// What is not in the file yet.
     fresh: Vec<u8>,
 }

@@ -59,7 +59,7 @@ impl ObjectRemote {
                 Box::new(builder.with_retry(retry).with_http_connector(connector).build().map_err(|e| words(&e))?)
             }
             Cloud::Google => {
-                let builder = credentials::google(settings)?.with_bucket_name(bucket);
+                let builder = credentials::google(settings).with_bucket_name(bucket);
                 Box::new(builder.with_retry(retry).with_http_connector(connector).build().map_err(|e| words(&e))?)
             }
         };
@@ -123,8 +123,7 @@ impl Remote for ObjectRemote {
         let mut found = Vec::new();
         loop {
             match wait(std::future::poll_fn(|context| futures_core::Stream::poll_next(stream.as_mut(), context))) {
-                None => return Ok(found),
-                Some(Err(Error::NotFound { .. })) => return Ok(found),
+                None | Some(Err(Error::NotFound { .. })) => return Ok(found),
                 Some(Err(error)) => return Err(fault(&error)),
                 Some(Ok(about)) => {
                     let location = about.location.as_ref();

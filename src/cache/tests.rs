@@ -1,4 +1,5 @@
 //! What every cache does alike, the fake included; and what the breaker adds.
+#![expect(clippy::disallowed_methods, reason = "files of a test need not be atomic")]
 
 use super::breaker::Guarded;
 use super::folder::FolderRemote;
@@ -65,7 +66,7 @@ fn of_many_writers_one_wins() {
         let write = |n: u8| {
             scope.spawn({
                 let remote = &remote;
-                move || remote.create(&record, &[n; 100_000]).unwrap()
+                move || remote.create(&record, &vec![n; 100_000]).unwrap()
             })
         };
         let all: Vec<_> = (0..16).map(write).collect();
@@ -106,9 +107,9 @@ fn what_is_known_outlives_the_process() {
             Digest::of(&[n])
         })
         .collect();
-    let packed = packer.finish().unwrap();
-    let pack = PackRef::of(&packed);
-    let tail = &packed.bytes[packed.bytes.len() - packed.tail as usize..];
+    let whole = packer.finish().unwrap();
+    let pack = PackRef::of(&whole);
+    let tail = &whole.bytes[whole.bytes.len() - whole.tail as usize..];
     let mut known = Known::load(&file);
     assert!(known.learn(pack, tail));
     known.save();

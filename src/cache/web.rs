@@ -1,6 +1,6 @@
-//! A shared cache on a web server: GET and HEAD to read, PUT to write. A plain WebDAV server will do.
+//! A shared cache on a web server: GET and HEAD to read, PUT to write. A plain `WebDAV` server will do.
 //!
-//! `If-None-Match: *` asks the server to keep what is there. One that does not know it (a plain WebDAV server) is asked
+//! `If-None-Match: *` asks the server to keep what is there. One that does not know it (a plain `WebDAV` server) is asked
 //! first whether something is; two writers of one record within the same moment are then told apart by reading it back.
 
 use ureq::http::{Method, Request, StatusCode, header};

@@ -5,13 +5,15 @@
 
 use std::cell::RefCell;
 use std::io::Read as _;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ureq::http::{Request, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
 use super::Fault;
+use crate::clock::{Clock, SystemClock};
 
 /// For a name to be resolved.
 const RESOLVE: Duration = Duration::from_secs(2);
@@ -34,6 +36,7 @@ const TEXT: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     agent: Agent,
+    clock: Arc<SystemClock>,
 }
 
 /// A whole answer.
@@ -68,7 +71,7 @@ impl Wire {
             .timeout_per_read(Some(SILENCE))
             .timeout_per_write(Some(SILENCE))
             .build();
-        Self { agent: config.new_agent() }
+        Self { agent: config.new_agent(), clock: Arc::new(SystemClock::new()) }
     }
 
     /// Cuts short what is under way, and all that comes later.
@@ -78,10 +81,10 @@ impl Wire {
 
     /// Asks, and reads the answer, of which no more than `limit` bytes are taken. An answer that says no is an answer.
     pub(super) fn send(&self, request: &Request<Vec<u8>>, limit: u64) -> Result<Answer, Fault> {
-        let began = Instant::now();
+        let began = self.clock.elapsed();
         let mut answer = self.once(request, limit);
         if let Some(pause) = pause(&answer)
-            && began.elapsed() < SOON
+            && self.clock.elapsed().saturating_sub(began) < SOON
         {
             std::thread::park_timeout(pause);
             answer = self.once(request, limit);
@@ -123,7 +126,7 @@ impl Wire {
         let mut bytes = Vec::new();
         if parts.method() != "HEAD" {
             let mut reader = body.into_with_config().limit(u64::MAX).reader();
-            let read = read(&mut reader, limit, &mut bytes).map_err(|error| fault(&error, &place))?;
+            let read = read(&*self.clock, &mut reader, limit, &mut bytes).map_err(|error| fault(&error, &place))?;
             if !read && status.is_success() {
                 let text = format!("{place} answered with more bytes than anything there may have");
                 return Err((Fault::Wrong(text), false));
@@ -139,8 +142,8 @@ pub(super) fn last_fault() -> Option<Fault> {
 }
 
 /// Reads to the end, or to the limit: false. What trickles in more slowly than [`SLOWEST`] is cut off.
-fn read(reader: &mut impl std::io::Read, limit: u64, bytes: &mut Vec<u8>) -> Result<bool, Error> {
-    let began = Instant::now();
+fn read(clock: &dyn Clock, reader: &mut impl std::io::Read, limit: u64, bytes: &mut Vec<u8>) -> Result<bool, Error> {
+    let began = clock.elapsed();
     loop {
         let room = (limit + 1).saturating_sub(bytes.len() as u64).min(256 << 10);
         let read = reader.take(room).read_to_end_once(bytes)?;
@@ -150,7 +153,7 @@ fn read(reader: &mut impl std::io::Read, limit: u64, bytes: &mut Vec<u8>) -> Res
         if read == 0 {
             return Ok(true);
         }
-        let took = began.elapsed();
+        let took = clock.elapsed().saturating_sub(began);
         if took > SILENCE && (bytes.len() as u64) < took.as_secs() * SLOWEST {
             return Err(Error::Timeout(ureq::Timeout::RecvBody));
         }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::options::{Common, RunOptions};
 use super::project::Loaded;
+use super::shared::Chosen;
 use super::surroundings::Surroundings;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::locks::Locks;
+use crate::engine::sharing::Sharing;
 use crate::engine::{EngineError, World};
 use crate::environment::{Builder, Halt, Setup};
 use crate::history::Invocation;
@@ -31,6 +33,7 @@ pub struct Parts<'c> {
     environments: Builder,
     local: Local<'c>,
     locks: Locks,
+    shared: Option<Sharing>,
     variables: BTreeMap<String, String>,
 }
 
@@ -53,10 +56,22 @@ impl<'c> Parts<'c> {
             environments: Builder::new(setup(&loaded.root, lock_file, here)),
             local: Local::new(clock),
             locks: Locks::new(&state),
+            shared: None,
             variables: here.variables.clone(),
             root: loaded.root.clone(),
             state,
         })
+    }
+
+    /// Shares runs by this cache.
+    pub fn share_by(&mut self, chosen: &Chosen) {
+        self.shared = Some(chosen.sharing(&self.state));
+    }
+
+    /// The cache that runs are shared by.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Sharing> {
+        self.shared.as_ref()
     }
 
     /// The world of these parts.
@@ -70,6 +85,7 @@ impl<'c> Parts<'c> {
             store: &self.store,
             environments: &self.environments,
             local: &self.local,
+            shared: self.shared.as_ref(),
             locks: &self.locks,
             variables: &self.variables,
         }

@@ -91,6 +91,9 @@ pub struct RunOptions {
     /// Return after the submission (remote targets)
     #[arg(long)]
     pub detach: bool,
+    /// Which shared cache.
+    #[command(flatten)]
+    pub cache: CacheOptions,
 }
 
 impl RunOptions {
@@ -107,6 +110,8 @@ impl RunOptions {
             (self.force, "--force"),
             (self.watch, "--watch"),
             (self.detach, "--detach"),
+            (self.cache.cache.is_some(), "--cache"),
+            (self.cache.cache_mode.is_some(), "--cache-mode"),
         ];
         given.iter().find(|(given, _)| *given).map(|(_, name)| *name)
     }

@@ -9,6 +9,7 @@ use crate::cache::address::Address;
 use crate::cache::breaker::Guarded;
 use crate::cache::credentials::Settings;
 use crate::cache::open;
+use crate::engine::sharing::Sharing;
 use crate::project::model::{CacheMode, Workspace};
 
 /// A cache that was chosen, and what it may be used for.
@@ -25,12 +26,16 @@ pub struct Chosen {
 
 impl Chosen {
     /// The cache itself. Nothing is sent before it is used.
-    ///
-    /// # Errors
-    /// Where the surroundings give settings that are none.
-    pub fn open(&self) -> Result<Guarded, CliError> {
-        open::open(&self.address, &self.settings)
-            .map_err(|why| CliError::usage(format!("the cache {} {why}", self.address)))
+    #[must_use]
+    pub fn open(&self) -> Guarded {
+        open::open(&self.address, self.settings.clone())
+    }
+
+    /// The cache, to share runs by. `state` is the workspace's `.amlrun`.
+    #[must_use]
+    pub fn sharing(&self, state: &Path) -> Sharing {
+        let key = self.settings.variables.get("AMLRUN_CACHE_KEY").map(String::as_str).filter(|key| !key.is_empty());
+        Sharing::new(self.open(), self.mode == CacheMode::ReadWrite, key, Some(state))
     }
 }
 
@@ -103,6 +108,7 @@ fn is_fork(here: &Surroundings) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "files of a test need not be atomic")]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;

@@ -94,6 +94,14 @@ impl Teller {
             Event::JobJudged { job, verdict } => self.judged(to, *job, verdict),
             Event::JobWouldRun { job, reasons } => self.would_run(to, *job, reasons),
             Event::JobRestored { job, run, outputs, aside } => self.restored(to, *job, run, outputs, aside),
+            Event::CacheHit { job, run, user, host, started } => {
+                let whose = words::whose(user, host);
+                let rest = format!(" in the cache: run {} of {whose}, {}", run.short(), started);
+                self.fact(to, *job, Paint::Good, "found", &rest);
+            }
+            Event::CachePushed { job, run } if verbose => {
+                self.fact(to, *job, Paint::Good, "cached", &format!(" for others (run {})", run.short()));
+            }
             Event::JobStarted { job, run, attempt } if !live || verbose => {
                 self.head(to, *job);
                 self.options.style.push(to, Paint::Active, "started");

@@ -69,6 +69,17 @@ pub fn whole_seconds(time: Duration) -> String {
     }
 }
 
+/// Whose run it was: `alice on gpu7`.
+#[must_use]
+pub fn whose(user: &str, host: &str) -> String {
+    match (clean(user), clean(host)) {
+        (user, host) if user.is_empty() && host.is_empty() => "somebody".to_owned(),
+        (user, host) if host.is_empty() => user.into_owned(),
+        (user, host) if user.is_empty() => format!("somebody on {host}"),
+        (user, host) => format!("{user} on {host}"),
+    }
+}
+
 /// `12 B`, `1.5 MiB`.
 #[must_use]
 pub fn bytes(n: u64) -> String {

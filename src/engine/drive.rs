@@ -6,6 +6,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use super::attempt::Bench;
 use super::interrupt::Interrupt;
 use super::judging::{Judge, Lacking};
+use super::sharing::line::Line;
 use super::surroundings::{Manner, Surroundings};
 use super::telling::Teller;
 use super::turn::{Engine, Post};
@@ -116,8 +117,14 @@ pub fn drive(
         };
         let mut start_committer = || committing = commit.take().map(|commit| scope.spawn(commit));
         let post = Post { orders, mailbox, post, committer };
+        let line_mail = post.mailbox.clone();
         let mut engine = Engine::new(judge, schedule, options, invocation, &mut teller, post);
+        engine.line = world.shared.map(|sharing| {
+            let scratch = world.state.join("work").join(&invocation.id).join("cache");
+            Line::new(scope, sharing, world, scratch, records.properties, line_mail)
+        });
         let result = engine.run(interrupt, &mut start_worker, &mut start_committer);
+        engine.drain(interrupt);
         let (summary, settled) = engine.finish();
         let recorded =
             committing.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err("the committer died".to_owned())));

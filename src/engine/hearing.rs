@@ -30,6 +30,7 @@ impl Engine<'_, '_, '_> {
                 self.restored(&restore, brought);
             }
             Mail::Unblocked(job) => self.unblock(job),
+            Mail::Cache(answer) => self.hear_cache(answer),
             Mail::CommitFailed => self.commit_failed = true,
         }
     }
@@ -67,6 +68,7 @@ impl Engine<'_, '_, '_> {
                 let key = self.judge.surroundings.of[job.0].and_then(|at| self.judge.surroundings.keys[at].clone());
                 self.teller.tell(Event::JobStarted { job, run: begun.run.clone(), attempt: begun.attempt });
                 self.started.insert(job, self.judge.world.clock.elapsed());
+                self.note_begun(job, &begun);
                 let _ = self.post.committer.send(commit::Order { entry: Entry::Begun(begun), key, release: None });
             }
             Note::Again { ended, attempt, delay } => {
@@ -140,6 +142,7 @@ impl Engine<'_, '_, '_> {
             tail: if outcome == Outcome::Succeeded { Vec::new() } else { tail },
         });
         self.settle(job, contents);
+        self.share(job, &ended);
         if began {
             self.commit(Entry::Ended(Box::new(ended)), digest);
         } else if let Some(digest) = digest {

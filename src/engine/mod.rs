@@ -22,6 +22,7 @@ pub mod memory;
 pub mod publish;
 pub mod recover;
 pub mod settled;
+pub mod sharing;
 pub mod stage;
 pub mod surroundings;
 pub mod task;
@@ -59,6 +60,8 @@ pub struct World<'w> {
     pub environments: &'w dyn Environments,
     /// This machine.
     pub local: &'w dyn Target,
+    /// The cache shared with others; none where there is none.
+    pub shared: Option<&'w sharing::Sharing>,
     /// Locks between invocations.
     pub locks: &'w locks::Locks,
     /// The variables of this process.

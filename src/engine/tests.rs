@@ -109,6 +109,7 @@ impl Sandbox {
             store: &self.store,
             environments: &environments,
             local: &self.target,
+            shared: None,
             locks: &locks,
             variables: &variables,
         };

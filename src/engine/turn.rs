@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::commit;
 use super::interrupt::Interrupt;
 use super::judging::{Judge, Lacking};
+use super::sharing::line::Line;
 use super::telling::Teller;
 use super::workers::{Mail, Order, Restore};
 use super::{EngineError, Options, recover};
@@ -73,6 +74,8 @@ pub struct Engine<'e, 't, 'l> {
     /// Snapshots whose weight was told.
     pub(super) weighed: BTreeSet<usize>,
     pub(super) commit_failed: bool,
+    /// The line to the shared cache; none where there is none.
+    pub(super) line: Option<Line<'e>>,
     stopped: bool,
     broken: bool,
     ticked: Duration,
@@ -114,6 +117,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             building: BTreeMap::new(),
             weighed: BTreeSet::new(),
             commit_failed: false,
+            line: None,
             stopped: false,
             broken: false,
             ticked: Duration::ZERO,
@@ -162,7 +166,8 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
                 self.schedule.canceled(job);
             }
         }
-        let mut progress = false;
+        self.cut_short(interrupt);
+        let mut progress = self.take_arrived(committer);
         while let Some(job) = self.schedule.next_to_judge() {
             progress = true;
             self.judge_job(job, worker)?;
@@ -195,6 +200,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         let now = self.judge.world.clock.elapsed();
         if now.saturating_sub(self.ticked) >= TICK {
             self.ticked = now;
+            self.tell_cache();
             self.teller.tick();
         }
         Ok(false)
@@ -232,6 +238,9 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         {
             let lost = repairs.iter().map(|repair| Reason::OutputLost { path: repair.path.clone() }).collect();
             verdict = Verdict::Stale { reasons: lost };
+        }
+        if self.ask_cache(job, digest, &verdict) {
+            return Ok(());
         }
         self.teller.tell(Event::JobJudged { job, verdict: verdict.clone() });
         match verdict {
@@ -340,7 +349,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     }
 
     /// What is needed as soon as anything runs: the records' writer, the watchdog, its sign of life.
-    fn begin(&mut self, committer: Starter<'_>) {
+    pub(super) fn begin(&mut self, committer: Starter<'_>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }

@@ -54,6 +54,8 @@ pub enum Mail {
     Restored(Restore, Brought),
     /// Another invocation let go of the lock that this job waits for.
     Unblocked(JobId),
+    /// From the threads that ask the shared cache.
+    Cache(super::sharing::line::Answer),
     /// The records cannot be written.
     CommitFailed,
 }

@@ -134,6 +134,25 @@ pub enum Event {
         outputs: Vec<RelPath>,
         aside: Vec<(RelPath, String)>,
     },
+    /// A run of somebody else was found in the shared cache and is on record here now; it counts as any run from now on.
+    CacheHit {
+        job: JobId,
+        run: RunId,
+        user: String,
+        host: String,
+        started: Timestamp,
+    },
+    /// A run was put into the shared cache.
+    CachePushed {
+        job: JobId,
+        run: RunId,
+    },
+    /// What went over the line to the shared cache so far, in bytes, and how many runs wait to be put into it. Ephemeral.
+    CacheTraffic {
+        sent: u64,
+        received: u64,
+        waiting: usize,
+    },
     /// It did not run, because a job failed: one that it needs, or, without `-k`, any.
     JobSkipped {
         job: JobId,

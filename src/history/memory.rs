@@ -86,6 +86,9 @@ impl History for MemoryHistory {
         let mut records = self.records();
         for entry in batch {
             match entry {
+                Entry::Elsewhere(invocation) => {
+                    records.invocations.entry(invocation.id.clone()).or_insert_with(|| (**invocation).clone());
+                }
                 Entry::Begun(begun) => {
                     let known = records.invocations.get(&begun.invocation).cloned();
                     let invocation = known.unwrap_or_else(|| Invocation::unknown(&begun.invocation));

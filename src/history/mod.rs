@@ -286,6 +286,8 @@ pub trait History: Send {
 /// One line of a batch.
 #[derive(Debug, Clone)]
 pub enum Entry {
+    /// An invocation that was not one of this workspace's, of which runs follow. One that is on record already stays.
+    Elsewhere(Box<Invocation>),
     /// A run begins.
     Begun(Box<Begun>),
     /// A run ends.

@@ -8,8 +8,7 @@ use crate::diagnostic::{Diagnostic, Span};
 /// The target types that this build carries out.
 const TARGETS: &[TargetKind] = &[TargetKind::Local];
 
-/// The refusals for some jobs, each given by its experiment and its target (both indices into the project). A cache that
-/// the workspace names is a warning: jobs run without it.
+/// The refusals for some jobs, each given by its experiment and its target (both indices into the project).
 #[must_use]
 pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)>) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
@@ -44,10 +43,6 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         if let Some(sweep) = &experiment.sweep {
             refuse("`sweep`".into(), &sweep.span);
         }
-    }
-    if let Some((_, span)) = &project.workspace.cache {
-        let message = "a shared cache is not available in this build; jobs run without it";
-        faults.push(Diagnostic::warning("not-available", span.clone(), message, "not used"));
     }
     crate::diagnostic::sort(&mut faults);
     faults

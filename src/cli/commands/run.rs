@@ -5,6 +5,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::options::RunOptions;
 use crate::cli::project::{self, Loaded, Read};
+use crate::cli::shared;
 use crate::cli::surroundings::Surroundings;
 use crate::clock::{Clock, SystemClock};
 use crate::console;
@@ -82,7 +83,10 @@ impl<'c> Ready<'c> {
         let loaded = project::resolve(read, &options.common, here)?;
         let plan = loaded.plan(&options.plan, here)?;
         loaded.available(&plan)?;
-        let parts = Parts::new(&loaded, &plan, here, clock)?;
+        let mut parts = Parts::new(&loaded, &plan, here, clock)?;
+        if let Some(chosen) = shared::choose(&options.cache, Some(&loaded.project.workspace), &loaded.root, here)? {
+            parts.share_by(&chosen);
+        }
         Ok(Self { loaded, plan, parts, clock })
     }
 

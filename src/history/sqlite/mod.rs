@@ -224,9 +224,10 @@ impl History for SqliteHistory {
         if done.is_ok() {
             for entry in batch {
                 match entry {
-                    Entry::Begun(begun) => state.begun.insert(begun.run.clone(), (**begun).clone()),
-                    Entry::Ended(ended) => state.begun.remove(&ended.run),
-                };
+                    Entry::Elsewhere(_) => {}
+                    Entry::Begun(begun) => drop(state.begun.insert(begun.run.clone(), (**begun).clone())),
+                    Entry::Ended(ended) => drop(state.begun.remove(&ended.run)),
+                }
             }
             for run in lost.into_inner() {
                 state.notes.push(format!("the end of run {} is not on record, as its beginning is not", run.short()));

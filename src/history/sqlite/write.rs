@@ -41,7 +41,13 @@ pub(super) fn begin(
 }
 
 fn put_invocation(transaction: &Transaction<'_>, invocation: &Invocation) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO invocation (id, started, argv, version, host, user, properties)
+    transaction.execute("DELETE FROM invocation WHERE id = ?1", [&invocation.id])?;
+    add_invocation(transaction, invocation)
+}
+
+/// One that is on record stays.
+fn add_invocation(transaction: &Transaction<'_>, invocation: &Invocation) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO invocation (id, started, argv, version, host, user, properties)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     transaction.execute(
         sql,
@@ -90,6 +96,7 @@ pub(super) fn record(
         let mut ends = Ends::new(&transaction)?;
         for entry in batch {
             match entry {
+                Entry::Elsewhere(invocation) => add_invocation(&transaction, invocation)?,
                 Entry::Begun(begun) => begin_run(&mut beginning, begun)?,
                 Entry::Ended(ended) => {
                     if !ends.end(ended)? {

@@ -39,7 +39,7 @@ pub fn needed(
                 .hint("name one: `cache = \"…\"` under `[workspace]`, or `--cache ADDRESS`")
         }
     })?;
-    let cache = chosen.open()?;
+    let cache = chosen.open();
     Ok((loaded, chosen, cache))
 }
 

@@ -94,6 +94,7 @@ fn move_in(
         store: &desk.store,
         environments: &environments,
         local: &Local::new(desk.clock),
+        shared: None,
         locks: &desk.locks,
         variables: &here.variables,
     };

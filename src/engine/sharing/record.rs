@@ -1,0 +1,190 @@
+//! A run as it stands in the cache: all that `amlrun runs` knows of it, and the packs that hold what it left.
+//!
+//! ```text
+//! amlrun-record 1 SEAL     SEAL: the keyed BLAKE3 of the body in hex, or `-`
+//! { … }                    the body: one line of JSON
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Sharing;
+use crate::cache::known::PackRef;
+use crate::digest::{Digest, Digester};
+use crate::history::{Begun, Ended, Invocation, Status};
+use crate::relpath::RelPath;
+use crate::staleness::{Key, Recorded};
+
+const HEAD: &str = "amlrun-record 1 ";
+/// The version of the body.
+const FORMAT: u32 = 1;
+
+/// A run in the cache.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// [`FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// The digest of its fingerprint, which it is named by.
+    pub key: Digest,
+    /// As it began.
+    pub begun: Begun,
+    /// As it ended; its metrics stand in `metrics`.
+    pub ended: Ended,
+    /// Its metrics as texts: JSON has no numbers for `NaN` and the infinities.
+    pub metrics: BTreeMap<String, String>,
+    /// The invocation that it belongs to: whose it was, on which machine, from which commit.
+    pub invocation: Invocation,
+    /// The facts of its environment.
+    pub environment: Option<Key>,
+    /// The folder of its record: `user_logs` and `logs`.
+    pub logs: Vec<Recorded>,
+    /// The packs that hold all of it.
+    pub packs: Vec<PackRef>,
+}
+
+/// Why a record is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Refused {
+    #[error("it is no record that this amlrun understands ({0})")]
+    Unreadable(String),
+    #[error("it is not signed, and AMLRUN_CACHE_KEY asks for signatures")]
+    Unsigned,
+    #[error("it is signed with another key than AMLRUN_CACHE_KEY")]
+    WronglySigned,
+    #[error("it is the record of something else")]
+    OfAnother,
+    #[error("it is not the record of a successful run")]
+    NotReusable,
+    #[error("{0}")]
+    Unsafe(String),
+}
+
+/// What a record is named by: the digest of the fingerprint and the paths of the declared outputs. Two jobs may have one
+/// fingerprint and declare different outputs.
+#[must_use]
+pub fn name<'p>(key: &Digest, outputs: impl Iterator<Item = &'p RelPath>) -> Digest {
+    let outputs: BTreeSet<&[u8]> = outputs.map(RelPath::as_bytes).collect();
+    let mut digester = Digester::new("amlrun cache record");
+    digester.digest(key).count(outputs.len());
+    for path in outputs {
+        digester.bytes(path);
+    }
+    digester.finish()
+}
+
+/// Whether these are the bytes of a record of a later format, which is nothing to be replaced.
+#[must_use]
+pub fn is_newer(bytes: &[u8]) -> bool {
+    let head = bytes.get(..40.min(bytes.len())).unwrap_or_default();
+    let version = head.strip_prefix(b"amlrun-record ").and_then(|rest| rest.split(|b| !b.is_ascii_digit()).next());
+    let version = version.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse().ok());
+    version.is_some_and(|version: u32| version > FORMAT)
+}
+
+impl Record {
+    /// What it is named by.
+    #[must_use]
+    pub fn name(&self) -> Digest {
+        name(&self.key, self.ended.outputs.iter().map(|output| &output.path))
+    }
+
+    /// The record of a run that ended well, without packs.
+    #[must_use]
+    pub fn new(begun: Begun, ended: Ended, invocation: Invocation, environment: Option<Key>) -> Self {
+        let metrics = ended.metrics.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        Self {
+            format: FORMAT,
+            key: begun.fingerprint.digest(),
+            begun,
+            ended: Ended { metrics: BTreeMap::new(), ..ended },
+            metrics,
+            invocation,
+            environment,
+            logs: Vec::new(),
+            packs: Vec::new(),
+        }
+    }
+
+    /// Its bytes, signed where there is a key.
+    #[must_use]
+    pub fn encode(&self, sharing: &Sharing) -> Vec<u8> {
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        let seal = sharing.sealer.as_ref().map_or_else(|| "-".to_owned(), |sealer| sealer.seal(&body).to_string());
+        let mut bytes = format!("{HEAD}{seal}\n").into_bytes();
+        bytes.extend_from_slice(&body);
+        bytes
+    }
+
+    /// Reads the record that was asked for by this [`name`].
+    ///
+    /// # Errors
+    /// Where it is not one that may be used.
+    pub fn decode(bytes: &[u8], name: &Digest, sharing: &Sharing) -> Result<Self, Refused> {
+        let unreadable = |why: &str| Refused::Unreadable(why.to_owned());
+        let end = bytes.iter().take(200).position(|byte| *byte == b'\n').ok_or_else(|| unreadable("no first line"))?;
+        let head = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).unwrap_or_default();
+        let seal = head.strip_prefix(HEAD).ok_or_else(|| unreadable("another first line"))?;
+        let body = bytes.get(end + 1..).unwrap_or_default();
+        if let Some(sealer) = &sharing.sealer {
+            if seal == "-" {
+                return Err(Refused::Unsigned);
+            }
+            let seal = seal.parse().map_err(|_| Refused::WronglySigned)?;
+            if !sealer.is_sealed(body, &seal) {
+                return Err(Refused::WronglySigned);
+            }
+        }
+        let mut record: Self = serde_json::from_slice(body).map_err(|error| Refused::Unreadable(error.to_string()))?;
+        if record.format != FORMAT {
+            return Err(Refused::Unreadable(format!("format {}", record.format)));
+        }
+        let key = record.begun.fingerprint.digest();
+        if record.key != key || record.name() != *name || record.begun.run != record.ended.run {
+            return Err(Refused::OfAnother);
+        }
+        if !record.ended.reusable() || record.ended.status != Status::Completed {
+            return Err(Refused::NotReusable);
+        }
+        let environment = record.environment.as_ref();
+        let asked = record.begun.fingerprint.environment;
+        if environment.is_some_and(|key| Some(key.digest) != asked || Key::of(key.facts.clone()).digest != key.digest) {
+            return Err(Refused::OfAnother);
+        }
+        for (name, value) in &record.metrics {
+            let value = value.parse().map_err(|_| unreadable("a metric that is no number"))?;
+            record.ended.metrics.insert(name.clone(), value);
+        }
+        Ok(record)
+    }
+
+    /// All that it left: outputs, kept files, logs.
+    pub fn left(&self) -> impl Iterator<Item = &Recorded> {
+        self.ended.outputs.iter().chain(&self.ended.kept).chain(&self.logs)
+    }
+
+    /// Whose run it was, as in `alice on gpu7`.
+    #[must_use]
+    pub fn whose(&self) -> String {
+        let Invocation { user, host, .. } = &self.invocation;
+        match (user.as_str(), host.as_str()) {
+            ("", "") => "somebody".to_owned(),
+            (user, "") => user.to_owned(),
+            ("", host) => host.to_owned(),
+            (user, host) => format!("{user} on {host}"),
+        }
+    }
+
+    /// The outputs of another record of the same key that are not as here; empty where both gave the same.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let of = |record: &Self| -> BTreeMap<Vec<u8>, (char, Digest)> {
+            let outputs = record.ended.outputs.iter();
+            outputs.map(|o| (o.path.as_bytes().to_vec(), (o.tag, o.digest))).collect()
+        };
+        let (here, there) = (of(self), of(other));
+        let differs = here.iter().filter(|(path, content)| there.get(*path).is_some_and(|other| other != *content));
+        differs.map(|(path, _)| crate::relpath::escape(path)).collect()
+    }
+}
