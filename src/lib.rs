@@ -34,6 +34,9 @@ pub mod content;
 pub mod relpath;
 pub mod value;
 
+// 1c. The texts of other tools: YAML as a spanned tree.
+pub mod yaml;
+
 // 2. The Amlfile: text to a spanned document.
 pub mod amlfile;
 

@@ -52,6 +52,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/"]),
     ("duct", &["environment/", "target/"]),
     ("git2", &["vcs/"]),
+    ("granit_parser", &["yaml/"]),
     ("globset", &["tree/", "plan/"]),
     ("ignore", &["tree/"]),
     ("indicatif", &["console/progress.rs"]),
