@@ -274,6 +274,24 @@ pub enum EnvCommand {
 /// `amlrun cache`.
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
+    /// Put the runs that jobs are fresh by into the cache
+    Push {
+        /// Which jobs.
+        #[command(flatten)]
+        plan: PlanOptions,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
+    /// Take what the cache has for stale jobs; the next `amlrun` restores it
+    Pull {
+        /// Which jobs.
+        #[command(flatten)]
+        plan: PlanOptions,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
     /// Show how much there is
     Stats {
         /// Which cache.

@@ -274,7 +274,7 @@ impl Engine<'_, '_, '_> {
         }
         self.tell_cache();
         if let Some(line) = &self.line {
-            line.sharing.known().save();
+            line.sharing.save();
         }
     }
 
@@ -339,7 +339,11 @@ pub fn differs(outputs: &[String], run: &str, whose: &str) -> String {
 
 impl Entry {
     /// A run that was not run here, with its invocation.
-    fn imported(invocation: Box<crate::history::Invocation>, begun: Box<Begun>, ended: Box<Ended>) -> [Self; 3] {
+    pub(super) fn imported(
+        invocation: Box<crate::history::Invocation>,
+        begun: Box<Begun>,
+        ended: Box<Ended>,
+    ) -> [Self; 3] {
         [Self::Elsewhere(invocation), Self::Begun(begun), Self::Ended(ended)]
     }
 }

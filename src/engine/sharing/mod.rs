@@ -7,9 +7,10 @@
 //!
 //! - `record`: a run as it stands in the cache; `check`: what may come from there;
 //! - `closure`: all objects that a run consists of; `push`: there; `bring`: objects from there; `pull`: a run from there;
-//! - `line`: the threads beside the engine, and what it does with their answers; `upkeep`: verify and clean-up of the cache.
+//! - `line`: the threads beside the engine, and what it does with their answers; `by_hand`: without it.
 
 pub mod bring;
+pub mod by_hand;
 pub mod check;
 pub mod closure;
 pub mod line;
@@ -145,6 +146,13 @@ impl Sharing {
         let mut all = self.remote.warnings();
         all.append(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         all
+    }
+
+    /// Keeps what was learnt of the cache for the next invocation.
+    pub fn save(&self) {
+        if let Some(known) = self.known.get() {
+            known.lock().unwrap_or_else(PoisonError::into_inner).save();
+        }
     }
 
     /// How much was refused so far.

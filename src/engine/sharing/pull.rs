@@ -51,6 +51,10 @@ pub fn pull(sharing: &Sharing, store: &dyn Store, state: &Path, scratch: &Path, 
             Fault::Down(_) | Fault::Refused(_) | Fault::Full(_) | Fault::Unable(_) | Fault::GivenUp,
         ))) => Pulled::Miss,
         Err(Why::Refused(refused)) => {
+            // What nobody can use is replaced by the next push.
+            if !matches!(refused, Refused::NoRoom(..) | Refused::Newer) {
+                sharing.set_damaged(record::name(&wanted.key, wanted.outputs.iter()));
+            }
             sharing.refuse(&of_job, &refused.to_string());
             Pulled::Miss
         }
@@ -94,7 +98,7 @@ fn try_pull(
     check::record(&record, &wanted.outputs).map_err(Why::Refused)?;
     let total: u64 = record.left().map(|left| left.size).sum();
     if let Some(free) = free(state).filter(|free| *free < total) {
-        return Err(refuse(format!("it holds {total} bytes, and the disk has room for {free}")));
+        return Err(Why::Refused(Refused::NoRoom(total, free)));
     }
     bring::learn(sharing, &record.packs)?;
     let near: BTreeSet<Digest> = record.packs.iter().map(|pack| pack.pack).collect();
@@ -108,17 +112,12 @@ fn try_pull(
     tops.sort_by_key(|content| content.digest);
     let mut files = BTreeMap::new();
     for top in &tops {
-        walk(sharing, store, scratch, top, &near, &mut files).inspect_err(|why| {
-            if matches!(why, Why::Refused(_)) {
-                sharing.set_damaged(name);
-            }
-        })?;
+        walk(sharing, store, scratch, top, &near, &mut files)?;
     }
     sizes(sharing, store, &files)?;
     let files: BTreeSet<Digest> = files.into_keys().collect();
     let lost = bring::bring(sharing, store, scratch, &files, &near)?;
     if !lost.is_empty() {
-        sharing.set_damaged(name);
         return Err(refuse(format!("{} of its {} objects are damaged or gone", lost.len(), files.len())));
     }
     lay_out_logs(store, state, scratch, &record)?;

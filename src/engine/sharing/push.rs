@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::bring::Stopped;
 use super::closure::{self, Item, Unshared};
-use super::record::{self, Record, Refused};
+use super::record::{Record, Refused};
 use super::{AT_ONCE, Sharing, each};
 use crate::cache::known::{Known, PackRef, is_large};
 use crate::cache::pack::{PART, Packed, Packer, of_part, parts};
@@ -120,7 +120,7 @@ pub fn push(
         }
         Ok::<(), Stopped>(())
     })?;
-    sharing.known().save();
+    sharing.save();
     Ok(become_of.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect())
 }
 
@@ -134,9 +134,8 @@ fn look(sharing: &Sharing, store: &dyn Store, state: &Path, run: &Finished) -> R
         Ok(Some(bytes)) => match Record::decode(&bytes, &name.digest, sharing) {
             Ok(_) if sharing.is_damaged(&name.digest) => replaces = true,
             Ok(there) => return Ok(Err(compare(&there, &record))),
-            Err(Refused::Unreadable(_)) if record::is_newer(&bytes) => {
-                return Ok(Err(Pushed::Not("a newer amlrun put it there already".to_owned())));
-            }
+            // A newer amlrun put it there already.
+            Err(Refused::Newer) => return Ok(Err(Pushed::There)),
             Err(_) => replaces = true,
         },
         Err(Fault::Wrong(_)) => replaces = true,

@@ -59,6 +59,10 @@ pub enum Refused {
     NotReusable,
     #[error("{0}")]
     Unsafe(String),
+    #[error("it was written by a newer amlrun")]
+    Newer,
+    #[error("it holds {0} bytes, and the disk has room for {1}")]
+    NoRoom(u64, u64),
 }
 
 /// What a record is named by: the digest of the fingerprint and the paths of the declared outputs. Two jobs may have one
@@ -76,7 +80,7 @@ pub fn name<'p>(key: &Digest, outputs: impl Iterator<Item = &'p RelPath>) -> Dig
 
 /// Whether these are the bytes of a record of a later format, which is nothing to be replaced.
 #[must_use]
-pub fn is_newer(bytes: &[u8]) -> bool {
+fn is_newer(bytes: &[u8]) -> bool {
     let head = bytes.get(..40.min(bytes.len())).unwrap_or_default();
     let version = head.strip_prefix(b"amlrun-record ").and_then(|rest| rest.split(|b| !b.is_ascii_digit()).next());
     let version = version.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse().ok());
@@ -125,6 +129,9 @@ impl Record {
         let unreadable = |why: &str| Refused::Unreadable(why.to_owned());
         let end = bytes.iter().take(200).position(|byte| *byte == b'\n').ok_or_else(|| unreadable("no first line"))?;
         let head = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).unwrap_or_default();
+        if is_newer(bytes) {
+            return Err(Refused::Newer);
+        }
         let seal = head.strip_prefix(HEAD).ok_or_else(|| unreadable("another first line"))?;
         let body = bytes.get(end + 1..).unwrap_or_default();
         if let Some(sealer) = &sharing.sealer {
@@ -138,7 +145,7 @@ impl Record {
         }
         let mut record: Self = serde_json::from_slice(body).map_err(|error| Refused::Unreadable(error.to_string()))?;
         if record.format != FORMAT {
-            return Err(Refused::Unreadable(format!("format {}", record.format)));
+            return Err(if record.format > FORMAT { Refused::Newer } else { unreadable("a format that never was") });
         }
         let key = record.begun.fingerprint.digest();
         if record.key != key || record.name() != *name || record.begun.run != record.ended.run {

@@ -1,6 +1,7 @@
 //! `amlrun cache`: the shared cache, filled, asked and cleaned up by hand.
 
 mod stats;
+mod transfer;
 
 use crate::cache::breaker::Guarded;
 use crate::cli::error::CliError;
@@ -16,6 +17,8 @@ use crate::cli::surroundings::Surroundings;
 /// Where there is no cache, or it says no.
 pub fn run(command: &CacheCommand, common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
     match command {
+        CacheCommand::Push { plan, cache } => transfer::push(plan, cache, common, here),
+        CacheCommand::Pull { plan, cache } => transfer::pull(plan, cache, common, here),
         CacheCommand::Stats { cache } => stats::stats(cache, common, here),
     }
 }
