@@ -234,7 +234,7 @@ fn modes(cache: &Path, mode: u32) {
 fn azure() {
     let Some(engine) = Engine::start("azurite-up.sh", &[]) else { return };
     // The container is made as its owner would: amlrun makes none.
-    let make = r#"
+    let script = r#"
 import base64, datetime, hashlib, hmac, os, urllib.request
 fields = dict(part.split("=", 1) for part in os.environ["AZURE_STORAGE_CONNECTION_STRING"].split(";") if part)
 account, url = fields["AccountName"], fields["BlobEndpoint"] + "/cache?restype=container"
@@ -244,7 +244,7 @@ sign = base64.b64encode(hmac.new(base64.b64decode(fields["AccountKey"]), text.en
 headers = {"x-ms-date": now, "x-ms-version": "2021-08-06", "Authorization": f"SharedKey {account}:{sign}", "Content-Length": "0"}
 urllib.request.build_opener(urllib.request.ProxyHandler({})).open(urllib.request.Request(url, method="PUT", headers=headers))
 "#;
-    let made = Command::new("python3").args(["-c", make]).envs(&engine.variables).output().unwrap();
+    let made = Command::new("python3").args(["-c", script]).envs(&engine.variables).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     check("az://cache/some/place", &engine.variables);
     stats("az://cache/some/place", &engine.variables);

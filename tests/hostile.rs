@@ -530,7 +530,7 @@ fn attacks() -> Vec<Case> {
             forge(blobs, None, |record| record["packs"] = json!([named]));
         }),
         record("the record of another fingerprint", |r| {
-            r["begun"]["fingerprint"]["command"] = json!(["shell", "evil"])
+            r["begun"]["fingerprint"]["command"] = json!(["shell", "evil"]);
         }),
         record("the record of a failure", |r| r["ended"]["status"] = json!("Failed")),
         record("a run whose inputs moved", |r| r["ended"]["inputs_moved"] = json!(true)),
