@@ -19,7 +19,7 @@ use crate::launch::{Launch, Outcome, Usage};
 use crate::plan::job::{Command, Job, Runner};
 use crate::project::model::{Environment, InputPath, Isolation};
 use crate::relpath::RelPath;
-use crate::store::snapshot;
+use crate::store::{Hold, snapshot};
 use crate::target::command::{self, Programs};
 use crate::target::{Cancel, CancelState, Report};
 use crate::tree::{Measured, SourceSpec};
@@ -56,8 +56,8 @@ pub enum Note {
     Environment(String, Step),
     /// A line that the job draws over itself.
     Drawn(String),
-    /// A run begins.
-    Begun(Box<Begun>),
+    /// A run begins; its sources are kept until that is on record.
+    Begun(Box<Begun>, Hold),
     /// A line of output.
     Line(Stream, String),
     /// A run failed and will be tried again.
@@ -68,6 +68,8 @@ pub enum Note {
         attempt: u32,
         /// When it is tried again.
         delay: Duration,
+        /// What it kept is there until it is on record.
+        hold: Hold,
     },
 }
 
@@ -84,6 +86,8 @@ pub enum Done {
         tail: Vec<String>,
         /// Whether it began at all.
         began: bool,
+        /// What it left is there until it is on record.
+        hold: Hold,
     },
     /// What it was judged by is not there any more: it is to be judged again.
     Moved,
@@ -108,7 +112,13 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> D
     let ended = |outcome: Outcome| {
         let mut ended = ending(bench.world, &task.begun.run, outcome);
         ended.notes.clear();
-        Done::Ended { ended: Box::new(ended), contents: Vec::new(), tail: Vec::new(), began: false }
+        Done::Ended {
+            ended: Box::new(ended),
+            contents: Vec::new(),
+            tail: Vec::new(),
+            began: false,
+            hold: Hold::default(),
+        }
     };
     let broken = |why: String| ended(Outcome::Broken { why });
     let activation = match ready(bench.world, task, tell) {
@@ -122,17 +132,17 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> D
         let folder = bench.world.state.join("work").join(&begun.invocation).join(&begun.run.0);
         let done = once(bench, task, job, &begun, &activation, &folder, tell);
         recover::remove_run(&folder);
-        let (ended, contents, tail) = match done {
+        let (ended, contents, tail, hold) = match done {
             Ok(done) => done,
             Err(StageError::Moved) => return Done::Moved,
             Err(StageError::Failed(why)) => return broken(why),
         };
         let failed = !matches!(ended.outcome, Outcome::Succeeded | Outcome::Canceled);
         if !failed || begun.attempt > job.retries || bench.cancel.state() != CancelState::Run {
-            return Done::Ended { ended: Box::new(ended), contents, tail, began: true };
+            return Done::Ended { ended: Box::new(ended), contents, tail, began: true, hold };
         }
         let delay = FIRST_PAUSE.saturating_mul(1 << (begun.attempt - 1).min(16)).min(LONGEST_PAUSE);
-        tell(Note::Again { ended: Box::new(ended), attempt: begun.attempt, delay });
+        tell(Note::Again { ended: Box::new(ended), attempt: begun.attempt, delay, hold });
         pause(bench, delay);
         begun.run = RunId::fresh();
         begun.attempt += 1;
@@ -157,7 +167,7 @@ fn pause(bench: Bench<'_>, delay: Duration) {
     }
 }
 
-type Once = (Ended, Vec<(RelPath, Content)>, Vec<String>);
+type Once = (Ended, Vec<(RelPath, Content)>, Vec<String>, Hold);
 
 /// One attempt.
 fn once(
@@ -171,8 +181,9 @@ fn once(
 ) -> Result<Once, StageError> {
     let world = bench.world;
     let sources = task.sources.as_ref().map(|(spec, measured)| (spec, measured));
+    let hold = world.store.hold();
     let staged = stage(world, job, sources, &task.inputs, folder)?;
-    tell(Note::Begun(Box::new(begun.clone())));
+    tell(Note::Begun(Box::new(begun.clone()), hold));
     let record = world.state.join("runs").join(&begun.run.0);
     let variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
     let secrets = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
@@ -212,13 +223,14 @@ fn once(
         ended.notes.extend(hints::unseen(world.root, job, &staged, tail.make_contiguous()));
     }
     keep_logs(&launch.live_logs, &record, job);
+    let hold = world.store.hold();
     let contents = finish(bench, task, job, &staged, &mut ended);
     if job.isolation == Isolation::InPlace {
         in_place::settle(world, job, folder, ended.outcome == Outcome::Succeeded, &mut ended);
     }
     ended.ended = world.clock.now();
     ended.status = status(&ended.outcome);
-    Ok((ended, contents, tail.into()))
+    Ok((ended, contents, tail.into(), hold))
 }
 
 /// After the process: look again, collect, publish.

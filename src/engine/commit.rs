@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::history::{Entry, History};
 use crate::staleness::Key;
+use crate::store::Hold;
 
 /// How long a batch is gathered: what a kill can lose of work that is done, and what another invocation may have to wait
 /// beyond the end of a job.
@@ -25,6 +26,8 @@ pub struct Order {
     pub key: Option<Key>,
     /// The job's lock.
     pub release: Option<Digest>,
+    /// Keeps the objects that the record stands on until it is on disk.
+    pub hold: Hold,
 }
 
 /// The committer's address.

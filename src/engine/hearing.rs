@@ -15,6 +15,7 @@ use crate::ids::{JobId, RunId};
 use crate::launch::Outcome;
 use crate::project::model::InputPath;
 use crate::relpath::RelPath;
+use crate::store::Hold;
 use crate::tree::Measured;
 
 impl Engine<'_, '_, '_> {
@@ -56,7 +57,7 @@ impl Engine<'_, '_, '_> {
                 }
                 tell_step(self.teller, &name, step);
             }
-            Note::Begun(begun) => {
+            Note::Begun(begun, hold) => {
                 if let Some(at) = self.judge.surroundings.of[job.0] {
                     let environment = self.judge.surroundings.environments[at].name.clone();
                     if self.building.remove(&environment).is_some() {
@@ -69,18 +70,19 @@ impl Engine<'_, '_, '_> {
                 self.teller.tell(Event::JobStarted { job, run: begun.run.clone(), attempt: begun.attempt });
                 self.started.insert(job, self.judge.world.clock.elapsed());
                 self.note_begun(job, &begun);
-                let _ = self.post.committer.send(commit::Order { entry: Entry::Begun(begun), key, release: None });
+                let _ =
+                    self.post.committer.send(commit::Order { entry: Entry::Begun(begun), key, release: None, hold });
             }
-            Note::Again { ended, attempt, delay } => {
+            Note::Again { ended, attempt, delay, hold } => {
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 self.teller.tell(Event::JobRetried { job, outcome: ended.outcome.clone(), attempt, delay_ms });
-                self.commit(Entry::Ended(ended), None);
+                self.commit(Entry::Ended(ended), None, hold);
             }
         }
     }
 
-    fn commit(&self, entry: Entry, release: Option<Digest>) {
-        let _ = self.post.committer.send(commit::Order { entry, key: None, release });
+    fn commit(&self, entry: Entry, release: Option<Digest>, hold: Hold) {
+        let _ = self.post.committer.send(commit::Order { entry, key: None, release, hold });
     }
 
     fn done(&mut self, job: JobId, done: Done) {
@@ -90,7 +92,10 @@ impl Engine<'_, '_, '_> {
         }
         match done {
             Done::Moved => self.moved(job, digest),
-            Done::Ended { ended, contents, tail, began } => self.ended(job, *ended, &contents, tail, began, digest),
+            Done::Ended { ended, contents, tail, began, hold } => {
+                let record = began.then_some(hold);
+                self.ended(job, *ended, &contents, tail, record, digest);
+            }
         }
         let waiting: Vec<JobId> = self.blocked.iter().copied().collect();
         for other in waiting {
@@ -121,7 +126,7 @@ impl Engine<'_, '_, '_> {
         ended: Ended,
         contents: &[(RelPath, Content)],
         tail: Vec<String>,
-        began: bool,
+        record: Option<Hold>,
         digest: Option<Digest>,
     ) {
         let outcome = ended.outcome.clone();
@@ -143,8 +148,8 @@ impl Engine<'_, '_, '_> {
         });
         self.settle(job, contents);
         self.share(job, &ended);
-        if began {
-            self.commit(Entry::Ended(Box::new(ended)), digest);
+        if let Some(hold) = record {
+            self.commit(Entry::Ended(Box::new(ended)), digest, hold);
         } else if let Some(digest) = digest {
             self.judge.world.locks.release(&digest);
         }

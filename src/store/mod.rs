@@ -43,6 +43,24 @@ impl StoreError {
     }
 }
 
+/// Keeps what is in a store from being cleared away, as long as it lives.
+#[derive(Debug, Default)]
+pub struct Hold(Option<std::fs::File>);
+
+impl Hold {
+    /// One that ends when a file is closed.
+    #[must_use]
+    pub fn of(lock: Option<std::fs::File>) -> Self {
+        Self(lock)
+    }
+
+    /// Whether anything is kept.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// The port. All methods may be called from several threads.
 pub trait Store: Send + Sync {
     /// Keeps bytes; does nothing where they are kept already. Returns their digest.
@@ -81,6 +99,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Where the file cannot be written.
     fn write_to(&self, digest: &Digest, to: &Path, executable: bool, link: bool) -> Result<bool, StoreError>;
+
+    /// From now on nothing is cleared away, until the answer is dropped. Whoever puts objects, or finds that they are there
+    /// already, and then puts on record what stands on them, holds from before the first until after the last: for moments,
+    /// as a clearing waits for it, and never twice in one thread, as it may in turn wait for a clearing.
+    fn hold(&self) -> Hold {
+        Hold::default()
+    }
 
     /// Makes all that was put durable.
     ///

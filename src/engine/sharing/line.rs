@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::history::{Begun, Ended, Entry, History};
 use crate::ids::{JobId, RunId};
 use crate::staleness::{Past, Reason, Verdict};
+use crate::store::{Hold, snapshot};
 
 /// So many runs go into the cache together at most.
 const BATCH: usize = 256;
@@ -27,8 +28,8 @@ const BATCH: usize = 256;
 /// What came from the cache's threads.
 #[derive(Debug)]
 pub enum Answer {
-    /// To a question for a run.
-    Pulled(JobId, pull::Pulled),
+    /// To a question for a run; what was brought is there until that is on record.
+    Pulled(JobId, pull::Pulled, Hold),
     /// To runs that were to be shared: what became of each; none where the cache was given up.
     Pushed(Vec<(JobId, RunId, Option<Pushed>)>),
 }
@@ -43,7 +44,7 @@ pub struct Line<'s> {
     /// What was asked for, so that nothing is asked twice; and whether that was because the store had lost it.
     asked: BTreeSet<(JobId, Digest, bool)>,
     /// Runs that came and are to be put on record.
-    arrived: Vec<(JobId, Box<Record>)>,
+    arrived: Vec<(JobId, Box<Record>, Hold)>,
     pushing: usize,
     told: Traffic,
 }
@@ -71,7 +72,13 @@ impl<'s> Line<'s> {
                         let next = asked.lock().map_or_else(|_| None, |asked| asked.recv().ok());
                         let Some((job, wanted)) = next else { return };
                         let pulled = pull::pull(sharing, world.store, world.state, &scratch, &wanted);
-                        if mail.send(Mail::Cache(Answer::Pulled(job, pulled))).is_err() {
+                        // What was brought may have been cleared away again before this.
+                        let hold = world.store.hold();
+                        let pulled = match pulled {
+                            pull::Pulled::Hit(record) if !is_whole(world, &record) => pull::Pulled::Miss,
+                            pulled => pulled,
+                        };
+                        if mail.send(Mail::Cache(Answer::Pulled(job, pulled, hold))).is_err() {
                             return;
                         }
                     }
@@ -100,6 +107,11 @@ impl<'s> Line<'s> {
             told: Traffic::default(),
         }
     }
+}
+
+/// Whether all that a run left is in the store.
+fn is_whole(world: &World<'_>, record: &Record) -> bool {
+    record.left().all(|left| left.content().is_some_and(|content| snapshot::present(world.store, &content)))
 }
 
 /// Shares what has ended since it looked last, until nobody sends any more.
@@ -184,12 +196,12 @@ impl Engine<'_, '_, '_> {
     /// Hears from the cache's threads.
     pub(in crate::engine) fn hear_cache(&mut self, answer: Answer) {
         match answer {
-            Answer::Pulled(job, pulled) => {
+            Answer::Pulled(job, pulled, hold) => {
                 self.busy -= 1;
                 match pulled {
                     pull::Pulled::Hit(record) => {
                         if let Some(line) = &mut self.line {
-                            line.arrived.push((job, record));
+                            line.arrived.push((job, record, hold));
                         }
                     }
                     pull::Pulled::Miss => self.schedule.judge_again(job),
@@ -222,7 +234,7 @@ impl Engine<'_, '_, '_> {
     pub(in crate::engine) fn take_arrived(&mut self, committer: &mut dyn FnMut()) -> bool {
         let arrived = self.line.as_mut().map(|line| std::mem::take(&mut line.arrived)).unwrap_or_default();
         let any = !arrived.is_empty();
-        for (job, record) in arrived {
+        for (job, record, hold) in arrived {
             self.begin(committer);
             let address = self.line.as_ref().map(|line| line.sharing.remote.address().to_owned()).unwrap_or_default();
             let declared = &self.judge.work.plan.jobs[job.0];
@@ -238,7 +250,7 @@ impl Engine<'_, '_, '_> {
             let Record { key, begun, ended, invocation, environment, .. } = local.record;
             self.judge.learn(job, key, Past { run: ended.run.clone(), outputs: ended.outputs.clone() });
             if local.is_new {
-                self.commit_imported(Box::new(invocation), Box::new(begun), Box::new(ended), environment);
+                self.commit_imported(Box::new(invocation), Box::new(begun), Box::new(ended), environment, hold);
             }
             self.lost.remove(&job);
             self.schedule.judge_again(job);
@@ -355,9 +367,13 @@ impl Engine<'_, '_, '_> {
         begun: Box<Begun>,
         ended: Box<Ended>,
         mut key: Option<crate::staleness::Key>,
+        hold: Hold,
     ) {
+        let mut hold = Some(hold);
         for entry in Entry::imported(invocation, begun, ended) {
-            let _ = self.post.committer.send(commit::Order { entry, key: key.take(), release: None });
+            let last = matches!(entry, Entry::Ended(_));
+            let hold = hold.take_if(|_| last).unwrap_or_default();
+            let _ = self.post.committer.send(commit::Order { entry, key: key.take(), release: None, hold });
         }
     }
 }

@@ -83,6 +83,8 @@ impl Appender {
             };
             // A pack that cannot be locked or read is left alone, whatever the reason: a new one will do.
             if data.try_lock().is_ok()
+                // Or taken away between its opening and its locking.
+                && data.metadata().is_ok_and(|found| found.nlink() > 0)
                 && let Ok((this, adopted)) = Self::recover(folder, number, data)
             {
                 known.add(number, &adopted);
@@ -91,7 +93,13 @@ impl Appender {
                 }
             }
         }
-        let mut number = known.last();
+        Self::begin(folder, known.last())
+    }
+
+    /// Begins a pack of a higher number.
+    pub(super) fn begin(folder: &Path, above: u32) -> Result<Self, StoreError> {
+        // Not only above what is known: no number of a pack that was taken away is used again.
+        let mut number = above.max(index::numbers(folder)?.last().copied().unwrap_or_default());
         loop {
             number += 1;
             let path = index::data_path(folder, number);

@@ -36,6 +36,8 @@ struct Pack {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     loaded: bool,
+    /// Of the store, when it was read (`guard`).
+    generation: u64,
     places: BTreeMap<(Digest, Place), u32>,
     /// Places whose bytes are not those of the digest.
     masked: BTreeSet<(Digest, Place)>,
@@ -57,14 +59,28 @@ impl Index {
         self.loaded
     }
 
-    /// Reads all indexes; a folder that is not there has none.
-    pub(super) fn load(&mut self, folder: &Path) -> Result<(), StoreError> {
+    /// The generation of the store when this was read.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// All places, those of damaged objects too.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Digest, Place, u32)> + '_ {
+        self.places.iter().map(|((digest, place), length)| (*digest, *place, *length))
+    }
+
+    /// Reads all indexes; a folder that is not there has none. What this process adds to its `own` pack is known already.
+    pub(super) fn load(&mut self, folder: &Path, own: Option<u32>) -> Result<(), StoreError> {
+        // Before the packs: what is taken away meanwhile is noticed then.
+        let generation = super::guard::generation(folder);
         let mut found = Vec::new();
-        self.packs.clear();
-        for pack in numbers(folder)? {
+        self.packs.retain(|number, _| Some(*number) == own);
+        for pack in numbers(folder)?.into_iter().filter(|number| Some(*number) != own) {
             self.read_pack(folder, pack, &mut found)?;
         }
-        self.places = found.into_iter().collect();
+        self.places.retain(|(_, place), _| Some(place.pack) == own);
+        self.places.extend(found);
+        self.generation = generation;
         self.masked = names(&folder.join(QUARANTINE))?.iter().filter_map(|name| of_masked_name(name)).collect();
         self.loaded = true;
         Ok(())
@@ -80,7 +96,7 @@ impl Index {
         for pack in open {
             self.read_pack(folder, pack, &mut found)?;
         }
-        // Packs are numbered without gaps.
+        // New packs are numbered without gaps; where some were taken away, the generation tells.
         let mut next = self.last() + 1;
         while data_path(folder, next).exists() {
             self.read_pack(folder, next, &mut found)?;
@@ -192,14 +208,14 @@ pub(super) fn masked_name(digest: &Digest, place: Place) -> String {
     format!("pack-{:04}-{}-{digest}", place.pack, place.offset)
 }
 
-fn of_masked_name(name: &str) -> Option<(Digest, Place)> {
+pub(super) fn of_masked_name(name: &str) -> Option<(Digest, Place)> {
     let mut parts = name.strip_prefix("pack-")?.split('-');
     let place = Place { pack: parts.next()?.parse().ok()?, offset: parts.next()?.parse().ok()? };
     Some((parts.next()?.parse().ok()?, place))
 }
 
 /// The numbers of the packs in a folder, lowest first.
-fn numbers(folder: &Path) -> Result<BTreeSet<u32>, StoreError> {
+pub(super) fn numbers(folder: &Path) -> Result<BTreeSet<u32>, StoreError> {
     let number = |name: &String| name.strip_prefix("pack-")?.strip_suffix(".data")?.parse().ok();
     Ok(names(folder)?.iter().filter_map(number).collect())
 }

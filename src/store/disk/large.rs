@@ -57,6 +57,18 @@ impl Large {
         self.folder.join("large").join(first).join(hex)
     }
 
+    /// All objects, and where they lie.
+    pub(super) fn all(&self) -> Result<Vec<(Digest, PathBuf)>, StoreError> {
+        let folder = self.folder.join("large");
+        let mut found = Vec::new();
+        for shelf in names(&folder)? {
+            let shelf = folder.join(shelf);
+            let object = |name: String| Some((name.parse().ok()?, shelf.join(name)));
+            found.extend(names(&shelf)?.into_iter().filter_map(object));
+        }
+        Ok(found)
+    }
+
     pub(super) fn has(&self, digest: &Digest) -> bool {
         fs::symlink_metadata(self.path(digest)).is_ok_and(|found| found.is_file())
     }

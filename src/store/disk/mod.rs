@@ -9,17 +9,22 @@
 //!
 //! Loose files are dear where there are many (100,000 of them cost more to create than to hash and write); packs are not.
 //! A pack belongs to one process at a time, so there are about as many as there were processes at once. Whoever only reads
-//! writes nothing, unless something is corrupt. Nothing is ever removed but what is corrupt; a later clean-up must hold the
-//! packs' locks and must not use a number again.
+//! writes nothing, unless something is corrupt. Nothing is ever removed but what is corrupt, and what `clear` is told that
+//! nobody needs; no pack's number is ever used again. What is put to be put on record is put under a `hold`, so that it is
+//! not cleared away in between (`guard`).
 
 mod appender;
+pub mod clear;
 mod copy;
 pub(in crate::store) mod files;
 mod format;
+mod guard;
 mod index;
 mod large;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_clear;
 #[cfg(test)]
 mod tests_damage;
 
@@ -37,7 +42,7 @@ use format::{HEADER, LARGE};
 use index::{Index, Place, QUARANTINE};
 use large::Large;
 
-use super::{Store, StoreError};
+use super::{Hold, Store, StoreError};
 use crate::digest::Digest;
 
 /// So many data files are held open for reading.
@@ -97,7 +102,7 @@ impl DiskStore {
         drop(index);
         let mut index = self.index_mut();
         if !index.is_loaded() {
-            index.load(&self.folder)?;
+            index.load(&self.folder, None)?;
         }
         drop(index);
         Ok(read())
@@ -109,18 +114,46 @@ impl DiskStore {
 
     /// Takes in what other processes added; whether there was anything.
     fn refresh(&self) -> Result<bool, StoreError> {
+        if self.notice()? {
+            return Ok(true);
+        }
         let own = lock(&self.appender).as_ref().map(Appender::number);
         self.index_mut().refresh(&self.folder, own)
+    }
+
+    /// Reads everything again where packs were taken away since it was read; whether it did.
+    fn notice(&self) -> Result<bool, StoreError> {
+        let known = self.index()?.generation();
+        let is_old = guard::generation(&self.folder) != known;
+        if is_old {
+            self.reload()?;
+        }
+        Ok(is_old)
+    }
+
+    fn reload(&self) -> Result<(), StoreError> {
+        // What is written is read from the files; what is not yet, only this process knows. A full pack is written out.
+        let holder = lock(&self.appender);
+        let own = holder.as_ref().map(Appender::number);
+        lock(&self.readers).clear();
+        let loaded = self.index_mut().load(&self.folder, own);
+        drop(holder);
+        loaded
     }
 
     fn put_small(&self, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
         if self.index()?.has(&digest) {
             return Ok(());
         }
+        self.append(digest, bytes, &|index| index.has(&digest))
+    }
+
+    /// Adds an object to a pack, unless it `is_there`.
+    fn append(&self, digest: Digest, bytes: &[u8], is_there: &dyn Fn(&Index) -> bool) -> Result<(), StoreError> {
         let mut holder = lock(&self.appender);
         loop {
             // Another thread may have put it while this one waited.
-            if self.index()?.has(&digest) {
+            if is_there(&*self.index()?) {
                 return Ok(());
             }
             let Some(appender) = holder.as_mut() else {
@@ -165,7 +198,15 @@ impl DiskStore {
         for (place, length) in places {
             let bytes = match self.read(place, length) {
                 Ok(bytes) => bytes,
-                Err(why) if matches!(why.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => Vec::new(),
+                Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => Vec::new(),
+                // The pack was taken away; what was needed of it lies in another one.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                    self.reload()?;
+                    if self.index()?.places(digest).contains(&(place, length)) {
+                        continue;
+                    }
+                    return self.get_small(digest);
+                }
                 Err(why) if files::is_bad_block(&why) => Vec::new(),
                 Err(why) => return Err(StoreError::at("read", &index::data_path(&self.folder, place.pack))(why)),
             };
@@ -293,6 +334,13 @@ impl Store for DiskStore {
         let Some(bytes) = bytes else { return Ok(false) };
         files::write_new(to, &bytes, mode)?;
         Ok(true)
+    }
+
+    fn hold(&self) -> Hold {
+        let inside = guard::enter(&self.folder);
+        // What cannot be read now is heard of when it is used.
+        let _ = self.notice();
+        Hold::of(inside)
     }
 
     fn flush(&self) -> Result<(), StoreError> {
