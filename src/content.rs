@@ -70,7 +70,7 @@ impl Content {
 }
 
 /// Begins every node, so that no file's bytes are taken for one by mistake.
-const MAGIC: &[u8] = b"amlrun tree 1\n";
+pub const MAGIC: &[u8] = b"amlrun tree 1\n";
 
 /// The bytes of a folder's node. `entries` must be sorted by name.
 #[must_use]

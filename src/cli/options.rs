@@ -156,6 +156,8 @@ pub enum Command {
     /// List, compare and restore snapshots of sources
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Clear the store of what no run needs that is to stay: pinned ones, the last of each job, those that go on
+    Gc(GcOptions),
     /// Resolve, build and show environments
     #[command(subcommand)]
     Env(EnvCommand),
@@ -208,6 +210,18 @@ pub enum RunsCommand {
         /// The other
         b: String,
     },
+    /// Keep what runs left, whatever `amlrun gc` clears away
+    Pin {
+        /// The runs
+        #[arg(required = true)]
+        runs: Vec<String>,
+    },
+    /// Let `amlrun gc` clear away what runs left
+    Unpin {
+        /// The runs
+        #[arg(required = true)]
+        runs: Vec<String>,
+    },
     /// Put a run's outputs back into the project
     Restore {
         /// The run
@@ -216,6 +230,23 @@ pub enum RunsCommand {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+}
+
+/// `amlrun gc`.
+#[derive(Debug, Clone, Args)]
+pub struct GcOptions {
+    /// Keep the newest N runs of each job too
+    #[arg(long, value_name = "N")]
+    pub keep_runs: Option<usize>,
+    /// Keep the runs of the last DAYS days too
+    #[arg(long, value_name = "DAYS")]
+    pub keep_days: Option<u64>,
+    /// Of those (of all, where neither is given) keep the newest that fit, as in 20GiB
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
+    /// Say what would go and how much would come back, change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
 }
 
 /// `amlrun snapshot`.

@@ -229,7 +229,7 @@ fn once(
         in_place::settle(world, job, folder, ended.outcome == Outcome::Succeeded, &mut ended);
     }
     ended.ended = world.clock.now();
-    ended.status = status(&ended.outcome);
+    ended.status = Status::after(&ended.outcome);
     Ok((ended, contents, tail.into(), hold))
 }
 
@@ -346,18 +346,10 @@ fn keep_logs(logs: &Path, record: &Path, job: &Job) {
     }
 }
 
-fn status(outcome: &Outcome) -> Status {
-    match outcome {
-        Outcome::Succeeded => Status::Completed,
-        Outcome::Canceled => Status::Canceled,
-        _ => Status::Failed,
-    }
-}
-
 fn ending(world: &World<'_>, run: &RunId, outcome: Outcome) -> Ended {
     Ended {
         run: run.clone(),
-        status: status(&outcome),
+        status: Status::after(&outcome),
         outcome,
         ended: world.clock.now(),
         usage: Usage::default(),

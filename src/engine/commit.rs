@@ -72,7 +72,9 @@ pub fn work(
         let entries: Vec<Entry> = batch.iter().map(|order| order.entry.clone()).collect();
         if result.is_ok() {
             let ends = entries.iter().any(|entry| matches!(entry, Entry::Ended(_)));
-            let flushed = if ends { world.store.flush().map_err(|error| error.to_string()) } else { Ok(()) };
+            // What began is looked for by a clearing in another process, which keeps what its sources lead to.
+            let flushed = if ends { world.store.flush() } else { world.store.write_out() };
+            let flushed = flushed.map_err(|error| error.to_string());
             let mut keys =
                 batch.iter().filter_map(|order| order.key.as_ref()).filter(|key| remembered.insert(key.digest));
             result = flushed

@@ -11,6 +11,7 @@ pub mod drive;
 pub mod hearing;
 pub mod heavy;
 pub mod hints;
+pub mod housekeeping;
 pub mod in_place;
 pub mod inspect;
 pub mod interrupt;

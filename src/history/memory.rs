@@ -1,11 +1,11 @@
 //! The history in memory: the fake that tests run the engine against. Clones share one record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Entry, History, HistoryError, Invocation, Query, Run, Status, candidates, lost};
 use crate::digest::Digest;
-use crate::ids::JobName;
+use crate::ids::{JobName, RunId};
 use crate::staleness::{Key, Last, Past};
 
 /// A record that is gone when the last clone is.
@@ -18,6 +18,7 @@ struct Records {
     /// In the order of their beginnings.
     runs: Vec<Run>,
     keys: BTreeMap<Digest, Key>,
+    pins: BTreeSet<RunId>,
 }
 
 impl MemoryHistory {
@@ -100,6 +101,20 @@ impl History for MemoryHistory {
                 Entry::Ended(ended) => records.end(ended),
             }
         }
+        Ok(())
+    }
+
+    fn pins(&self) -> Result<BTreeSet<RunId>, HistoryError> {
+        Ok(self.records().pins.clone())
+    }
+
+    fn pin(&mut self, run: &RunId, pinned: bool) -> Result<(), HistoryError> {
+        let pins = &mut self.records().pins;
+        if pinned {
+            pins.insert(run.clone())
+        } else {
+            pins.remove(run)
+        };
         Ok(())
     }
 

@@ -9,7 +9,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,16 @@ impl Status {
             Self::Failed => "Failed",
             Self::Canceled => "Canceled",
             Self::NotResponding => "NotResponding",
+        }
+    }
+
+    /// The status of a run that ended like this.
+    #[must_use]
+    pub fn after(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Completed,
+            Outcome::Canceled => Self::Canceled,
+            _ => Self::Failed,
         }
     }
 
@@ -276,6 +286,26 @@ pub trait History: Send {
     /// # Errors
     /// Where there is none or are several.
     fn run(&self, prefix: &str) -> Result<Run, HistoryError>;
+
+    /// Runs that the user pinned: what they left stays in the store whatever becomes of others.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn pins(&self) -> Result<BTreeSet<RunId>, HistoryError>;
+
+    /// Pins a run, or lets it go; one that is pinned already stays so.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    fn pin(&mut self, run: &RunId, pinned: bool) -> Result<(), HistoryError>;
+
+    /// What must stay in the store whatever becomes of the runs that made it: registered models.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn registered(&self) -> Result<Vec<Recorded>, HistoryError> {
+        Ok(Vec::new())
+    }
 
     /// What the user should know, since this was last asked: a damaged history that was set aside, and where.
     fn notes(&self) -> Vec<String> {

@@ -87,6 +87,14 @@ pub trait Store: Send + Sync {
     /// Whether an object is there, without reading it.
     fn has(&self, digest: &Digest) -> bool;
 
+    /// The first bytes of an object, not verified: for a look at what it could be, before it is read.
+    fn peek(&self, digest: &Digest, length: usize) -> Option<Vec<u8>> {
+        self.get(digest).ok()?.map(|mut bytes| {
+            bytes.truncate(length);
+            bytes
+        })
+    }
+
     /// An object's bytes, verified; none where it is missing or was corrupt.
     ///
     /// # Errors
@@ -105,6 +113,14 @@ pub trait Store: Send + Sync {
     /// as a clearing waits for it, and never twice in one thread, as it may in turn wait for a clearing.
     fn hold(&self) -> Hold {
         Hold::default()
+    }
+
+    /// Makes all that was put visible to other processes, not durable yet.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    fn write_out(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Makes all that was put durable.

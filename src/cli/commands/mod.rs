@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod completions;
 pub mod env;
+pub mod gc;
 pub mod graph;
 pub mod init;
 pub mod run;

@@ -16,7 +16,7 @@ mod write;
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -233,6 +233,17 @@ impl History for SqliteHistory {
                 state.notes.push(format!("the end of run {} is not on record, as its beginning is not", run.short()));
             }
         }
+        self.state.replace(state);
+        done
+    }
+
+    fn pins(&self) -> Result<BTreeSet<RunId>, HistoryError> {
+        self.read(|c| read::pins(c))
+    }
+
+    fn pin(&mut self, run: &RunId, pinned: bool) -> Result<(), HistoryError> {
+        let mut state = self.state.take();
+        let done = self.write(&mut state, &|c| write::pin(c, run, pinned));
         self.state.replace(state);
         done
     }

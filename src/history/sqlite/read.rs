@@ -1,6 +1,6 @@
 //! What is asked of the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -99,6 +99,15 @@ pub(super) fn key(connection: &Connection, digest: &Digest) -> rusqlite::Result<
     let sql = "SELECT facts FROM environment WHERE digest = ?1";
     let facts = connection.query_row(sql, [digest.as_bytes()], |row| Ok(from_json(row, 0).ok())).optional()?;
     Ok(facts.flatten().map(Key::of).filter(|key| key.digest == *digest))
+}
+
+/// Runs that are pinned; none in a database of a format that had no pins.
+pub(super) fn pins(connection: &Connection) -> rusqlite::Result<BTreeSet<RunId>> {
+    let there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'pin'";
+    if connection.query_row(there, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(BTreeSet::new());
+    }
+    connection.prepare("SELECT run FROM pin")?.query_map([], |row| Ok(RunId(row.get(0)?)))?.collect()
 }
 
 /// The columns that [`whole`] reads, in its order.

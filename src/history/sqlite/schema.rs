@@ -12,7 +12,8 @@ pub(super) const FORMAT: u32 = STEPS.len() as u32;
 const APPLICATION: u32 = 0x616d_6c00;
 
 /// `STEPS[n]` leads from format `n` to `n + 1`.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE invocation (
     id         TEXT PRIMARY KEY,
     started    INTEGER NOT NULL,   -- milliseconds since 1970, UTC
@@ -80,7 +81,14 @@ CREATE VIEW runs AS SELECT id, job, experiment, status,
     lower(hex(digest)) AS fingerprint FROM run ORDER BY seq DESC;
 CREATE VIEW metrics AS SELECT run.id AS run, run.job, m.key AS name, m.value FROM run, json_each(run.metrics) AS m;
 CREATE VIEW params AS SELECT run.id AS run, run.job, p.key AS name, p.value FROM run, json_each(run.params) AS p;
-"];
+",
+    "
+-- Runs whose objects stay in the store.
+CREATE TABLE pin (
+    run TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+",
+];
 
 /// What a database says about its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

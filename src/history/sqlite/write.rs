@@ -72,6 +72,14 @@ pub(super) fn key(connection: &mut Connection, key: &Key) -> rusqlite::Result<()
     transaction.commit()
 }
 
+/// Pins a run, or lets it go.
+pub(super) fn pin(connection: &mut Connection, run: &RunId, pinned: bool) -> rusqlite::Result<()> {
+    let transaction = immediate(connection)?;
+    let sql = if pinned { "INSERT OR IGNORE INTO pin (run) VALUES (?1)" } else { "DELETE FROM pin WHERE run = ?1" };
+    transaction.execute(sql, [&run.0])?;
+    transaction.commit()
+}
+
 /// Beginnings and ends. Where the database does not know `invocation` (it is a new one, in place of a damaged one), that
 /// and the runs that were `begun` before go first. Returns the runs whose beginning is not on record.
 pub(super) fn record(

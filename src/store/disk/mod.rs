@@ -320,6 +320,12 @@ impl Store for DiskStore {
         Ok(found)
     }
 
+    fn peek(&self, digest: &Digest, length: usize) -> Option<Vec<u8>> {
+        let place = self.index().ok()?.places(digest).first().copied();
+        let Some((place, whole)) = place else { return self.large.peek(digest, length) };
+        self.read(place, whole.min(u32::try_from(length).ok()?)).ok()
+    }
+
     fn write_to(&self, digest: &Digest, to: &Path, executable: bool, link: bool) -> Result<bool, StoreError> {
         let mode = files::mode(executable, link);
         let mut bytes = self.get_small(digest)?;
@@ -341,6 +347,10 @@ impl Store for DiskStore {
         // What cannot be read now is heard of when it is used.
         let _ = self.notice();
         Hold::of(inside)
+    }
+
+    fn write_out(&self) -> Result<(), StoreError> {
+        self.written(lock(&self.appender)).as_mut().map_or(Ok(()), Appender::write_out)
     }
 
     fn flush(&self) -> Result<(), StoreError> {

@@ -1,11 +1,12 @@
 //! `amlrun runs`: what is on record, shown, compared and brought back.
 //!
-//! These commands need `.amlrun` alone: they work where the Amlfile is broken or gone. All but `restore` only read.
+//! These commands need `.amlrun` alone: they work where the Amlfile is broken or gone. All but `restore`, `pin` and `unpin` only read.
 
 pub(super) mod diff;
 mod difference;
 mod list;
 mod logs;
+mod pin;
 mod record;
 mod restore;
 mod show;
@@ -40,6 +41,8 @@ pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Resul
         RunsCommand::Show { run } => show::show(&desk, run),
         RunsCommand::Logs { run, follow } => logs::logs(&desk, run, *follow),
         RunsCommand::Diff { a, b } => diff::diff(&desk, a, b),
+        RunsCommand::Pin { runs } => pin::pin(&desk, runs, true),
+        RunsCommand::Unpin { runs } => pin::pin(&desk, runs, false),
         RunsCommand::Restore { run, to: None } => restore::into_project(&desk, run, here),
         RunsCommand::Restore { run, to: Some(folder) } => restore::into_folder(&desk, run, &here.cwd.join(folder)),
     };
