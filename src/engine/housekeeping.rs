@@ -133,7 +133,7 @@ pub fn needed(history: &dyn History, nodes: &Nodes<'_>, keep: &Keep, now: Timest
             needed.dropped.push(run);
         }
     }
-    needed.kept.sort_by(|a, b| b.0.begun.started.cmp(&a.0.begun.started));
+    needed.kept.sort_by_key(|(run, _)| std::cmp::Reverse(run.begun.started));
     needed.dropped.sort_by_key(|run| std::cmp::Reverse(run.begun.started));
     needed.objects = marks.0.into_keys().collect();
     // Those that were cleared before lose nothing more.
@@ -228,7 +228,7 @@ impl<'s> Nodes<'s> {
         if let Some(node) = self.known.borrow().get(digest) {
             return Ok(Some(Rc::clone(node)));
         }
-        if !certain && !self.store.peek(digest, content::MAGIC.len()).is_some_and(|head| head == content::MAGIC) {
+        if !certain && self.store.peek(digest, content::MAGIC.len()).is_none_or(|head| head != content::MAGIC) {
             return Ok(None);
         }
         let Some(bytes) = self.store.get(digest)? else { return Ok(None) };

@@ -238,7 +238,7 @@ impl History for SqliteHistory {
     }
 
     fn pins(&self) -> Result<BTreeSet<RunId>, HistoryError> {
-        self.read(|c| read::pins(c))
+        self.read(read::pins)
     }
 
     fn pin(&mut self, run: &RunId, pinned: bool) -> Result<(), HistoryError> {

@@ -61,10 +61,10 @@ impl Large {
     pub(super) fn all(&self) -> Result<Vec<(Digest, PathBuf)>, StoreError> {
         let folder = self.folder.join("large");
         let mut found = Vec::new();
-        for shelf in names(&folder)? {
-            let shelf = folder.join(shelf);
-            let object = |name: String| Some((name.parse().ok()?, shelf.join(name)));
-            found.extend(names(&shelf)?.into_iter().filter_map(object));
+        for first in names(&folder)? {
+            let below = folder.join(first);
+            let object = |name: String| Some((name.parse().ok()?, below.join(name)));
+            found.extend(names(&below)?.into_iter().filter_map(object));
         }
         Ok(found)
     }
