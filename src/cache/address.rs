@@ -60,7 +60,7 @@ impl Address {
         if text.is_empty() {
             return Err("is empty".to_owned());
         }
-        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Self::Folder(base.join(text))) };
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Self::Folder(below(base, text))) };
         let object = |cloud: Cloud| {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             let prefix = prefix.trim_matches('/');
@@ -91,6 +91,15 @@ impl Address {
     pub fn is_remote(&self) -> bool {
         !matches!(self, Self::Folder(_))
     }
+}
+
+/// `../x` of `/a/b` is `/a/x`; a `..` behind a name stays, as that may be a link.
+fn below(base: &Path, text: &str) -> PathBuf {
+    let (mut base, mut text) = (base, text);
+    while let Some((rest, parent)) = text.strip_prefix("../").zip(base.parent()) {
+        (text, base) = (rest, parent);
+    }
+    base.join(text)
 }
 
 fn web(scheme: &str, rest: &str) -> Result<Address, String> {
@@ -139,7 +148,8 @@ mod tests {
 
     #[test]
     fn addresses_are_understood() {
-        check("../cache", Ok("/work/../cache"));
+        check("../cache", Ok("/cache"));
+        check("a/../cache", Ok("/work/a/../cache"));
         check("/mnt/cache", Ok("/mnt/cache"));
         check("file:///mnt/cache", Ok("/mnt/cache"));
         check("file://host/cache", Err("file:///"));

@@ -323,6 +323,27 @@ pub enum CacheCommand {
         #[command(flatten)]
         cache: CacheOptions,
     },
+    /// Read and check all objects again; set apart, or remove, what is damaged
+    Verify {
+        /// Of the shared cache: reads all of it
+        #[arg(long)]
+        shared: bool,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
+    /// Remove old runs from the shared cache, and what no other run needs
+    Gc {
+        /// Keep what was put there in the last N days
+        #[arg(long, value_name = "N", default_value_t = 90)]
+        keep_days: u64,
+        /// Say what would be removed, and how much comes back
+        #[arg(short = 'n', long = "dry-run")]
+        dry_run: bool,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
     /// Show how much there is
     Stats {
         /// Which cache.

@@ -344,8 +344,8 @@ pub fn differs(outputs: &[String], run: &str, whose: &str) -> String {
     let shown = outputs.iter().take(3).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
     let more = if outputs.len() > 3 { format!(" and {} more", outputs.len() - 3) } else { String::new() };
     format!(
-        "it is not deterministic: the cache holds another result of the very same inputs (run {run} of {whose}): {shown}{more} \
-         differ; the cache keeps what it has"
+        "it is not deterministic: the cache holds another result of the very same inputs (run {run} of {whose}), which it \
+         keeps; not the same: {shown}{more}"
     )
 }
 

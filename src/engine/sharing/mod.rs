@@ -7,7 +7,8 @@
 //!
 //! - `record`: a run as it stands in the cache; `check`: what may come from there;
 //! - `closure`: all objects that a run consists of; `push`: there; `bring`: objects from there; `pull`: a run from there;
-//! - `line`: the threads beside the engine, and what it does with their answers; `by_hand`: without it.
+//! - `line`: the threads beside the engine, and what it does with their answers; `by_hand`: without it;
+//! - `upkeep`: the cache looked through and cleaned up.
 
 pub mod bring;
 pub mod by_hand;
@@ -19,6 +20,7 @@ pub mod push;
 pub mod record;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -166,6 +166,28 @@ impl Record {
         Ok(record)
     }
 
+    /// The packs that a record names, whoever signed it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn packs_of(bytes: &[u8]) -> Result<Vec<Digest>, Refused> {
+        #[derive(Deserialize)]
+        struct Named {
+            format: u32,
+            packs: Vec<PackRef>,
+        }
+        if is_newer(bytes) {
+            return Err(Refused::Newer);
+        }
+        let body = bytes.iter().position(|byte| *byte == b'\n').and_then(|at| bytes.get(at + 1..));
+        let named: Named =
+            serde_json::from_slice(body.unwrap_or_default()).map_err(|error| Refused::Unreadable(error.to_string()))?;
+        if named.format > FORMAT {
+            return Err(Refused::Newer);
+        }
+        Ok(named.packs.into_iter().map(|pack| pack.pack).collect())
+    }
+
     /// All that it left: outputs, kept files, logs.
     pub fn left(&self) -> impl Iterator<Item = &Recorded> {
         self.ended.outputs.iter().chain(&self.ended.kept).chain(&self.logs)

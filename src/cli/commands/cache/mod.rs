@@ -2,6 +2,7 @@
 
 mod stats;
 mod transfer;
+mod upkeep;
 
 use crate::cache::breaker::Guarded;
 use crate::cli::error::CliError;
@@ -19,6 +20,10 @@ pub fn run(command: &CacheCommand, common: &Common, here: &Surroundings) -> Resu
     match command {
         CacheCommand::Push { plan, cache } => transfer::push(plan, cache, common, here),
         CacheCommand::Pull { plan, cache } => transfer::pull(plan, cache, common, here),
+        CacheCommand::Verify { shared: true, cache } => upkeep::verify(cache, common, here),
+        CacheCommand::Verify { .. } => Err(CliError::usage("to verify the local store is not available in this build")
+            .hint("`amlrun cache verify --shared` verifies the shared cache")),
+        CacheCommand::Gc { keep_days, dry_run, cache } => upkeep::clear(*keep_days, *dry_run, cache, common, here),
         CacheCommand::Stats { cache } => stats::stats(cache, common, here),
     }
 }

@@ -158,7 +158,7 @@ fn transfer(
     Ok(if sharing.remote.is_closed() || (pushes && sharing.remote.is_read_only()) { Exit::World } else { Exit::Done })
 }
 
-fn read_only(chosen: &Chosen) -> CliError {
+pub(super) fn read_only(chosen: &Chosen) -> CliError {
     let error = CliError::usage(format!("the cache {} is only to be read here", chosen.address));
     if chosen.fork {
         error.hint("this is the pull request of a fork, which may be anybody's; `--cache-mode read-write` allows it")
@@ -199,7 +199,7 @@ fn tell(report: &Report, common: &Common, pushes: bool) {
     }
     let count = |state: &str| report.jobs.iter().filter(|told| told.state == state).count();
     for told in &report.jobs {
-        let name = words::name(&told.job);
+        let name = console::clean::clean(&told.job);
         let run = told.run.as_ref().map_or("", |run| run.get(..8).unwrap_or(run));
         let why = told.why.as_deref().map_or_else(String::new, |why| format!(": {}", console::clean::clean(why)));
         match told.state {
