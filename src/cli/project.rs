@@ -139,6 +139,7 @@ pub fn examine(read: Read, common: &Common, here: &Surroundings) -> (Loaded, Vec
     };
     let (project, more) = project::resolve(&document, &name, &probe);
     faults.extend(more);
+    faults.extend(super::shared::fault(&project.workspace, &root));
     if any_error(&faults) && !document.broken {
         // The graph has faults of its own; all are told at once.
         let request = Request { variables: here.variables.clone(), ..Request::default() };

@@ -9,6 +9,7 @@ use crate::cache::address::Address;
 use crate::cache::breaker::Guarded;
 use crate::cache::credentials::Settings;
 use crate::cache::open;
+use crate::diagnostic::Diagnostic;
 use crate::engine::sharing::Sharing;
 use crate::project::model::{CacheMode, Workspace};
 
@@ -77,6 +78,15 @@ pub fn choose(
     };
     let settings = Settings { variables: here.variables.clone() };
     Ok((mode != CacheMode::Off).then_some(Chosen { address, mode, fork, settings }))
+}
+
+/// What is wrong with the workspace's own address.
+#[must_use]
+pub fn fault(workspace: &Workspace, root: &Path) -> Option<Diagnostic> {
+    let (text, span) = workspace.cache.as_ref()?;
+    let why = Address::parse(text, root).err()?;
+    let fault = Diagnostic::error("bad-cache", span.clone(), format!("the cache `{text}` {why}"), "no such address");
+    Some(fault.help("a folder, s3://BUCKET/PLACE, az://CONTAINER/PLACE, gs://BUCKET/PLACE or https://HOST/PLACE"))
 }
 
 /// Whether a CI service says that this is the pull request of a fork: of somebody who may not be trusted to write.

@@ -206,10 +206,9 @@ impl Engine<'_, '_, '_> {
                 self.schedule.done(job);
             }
             Brought::Lost(path) => {
-                self.teller.warn(
-                    Some(job),
-                    format!("the stored `{path}` is damaged or gone: it was set aside, the job runs again"),
-                );
+                let then = if self.line.is_some() { "the cache is asked for it" } else { "the job runs again" };
+                let message = format!("the stored `{path}` is damaged or gone: it was set aside, {then}");
+                self.teller.warn(Some(job), message);
                 self.lost.insert(job);
                 self.moves.entry(job).or_default();
                 self.schedule.judge_again(job);

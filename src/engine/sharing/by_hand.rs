@@ -77,6 +77,8 @@ pub fn look(
             }
         }
         if let Some((sharing, writer, scratch)) = &mut pulls {
+            // Nothing that comes is cleared away before it is on record.
+            let _hold = world.store.hold();
             for (job, record) in fetch(sharing, world, scratch, &wanted) {
                 all[job.0] = Some(take(&mut judge, job, record, sharing, *writer)?);
             }
