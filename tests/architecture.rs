@@ -53,7 +53,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("duct", &["environment/", "target/"]),
     ("git2", &["vcs/"]),
     ("granit_parser", &["yaml/"]),
-    ("globset", &["tree/", "plan/"]),
+    ("globset", &["tree/", "plan/", "environment/docker/"]),
     ("ignore", &["tree/"]),
     ("indicatif", &["console/progress.rs"]),
     ("rusqlite", &["history/"]),

@@ -9,18 +9,18 @@ use super::collect::{Collected, collect, keep_outputs_folder};
 use super::hints;
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
-use super::{Work, World, byproducts, in_place, publish, recover, variables};
+use super::{Work, World, argv, byproducts, container, in_place, publish, recover, variables};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
 use crate::event::Stream;
 use crate::history::{Begun, Ended, Status};
 use crate::ids::{JobId, RunId};
 use crate::launch::{Launch, Outcome, Usage};
-use crate::plan::job::{Command, Job, Runner};
+use crate::plan::job::Job;
 use crate::project::model::{Environment, InputPath, Isolation};
 use crate::relpath::RelPath;
 use crate::store::{Hold, snapshot};
-use crate::target::command::{self, Programs};
+use crate::target::command::Programs;
 use crate::target::{Cancel, CancelState, Report};
 use crate::tree::{Measured, SourceSpec};
 
@@ -182,7 +182,7 @@ fn once(
     let world = bench.world;
     let sources = task.sources.as_ref().map(|(spec, measured)| (spec, measured));
     let hold = world.store.hold();
-    let staged = stage(world, job, sources, &task.inputs, folder)?;
+    let staged = stage(world, job, sources, &task.inputs, folder, activation.container.is_some())?;
     tell(Note::Begun(Box::new(begun.clone()), hold));
     let record = world.state.join("runs").join(&begun.run.0);
     let variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
@@ -190,7 +190,10 @@ fn once(
     let launch = Launch {
         secrets,
         run: begun.run.clone(),
-        argv: argv(bench.programs, job, &staged.cwd, activation, variables.get("PATH")),
+        argv: match activation.container {
+            Some(_) => argv::contained(job, &staged.cwd),
+            None => argv::here(bench.programs, job, &staged.cwd, activation, variables.get("PATH")),
+        },
         cwd: staged.cwd.clone(),
         variables,
         mounts: staged.mounts.clone(),
@@ -198,6 +201,11 @@ fn once(
         live_logs: staged.cwd.join("logs"),
         time: job.resources.time,
         grace: GRACE,
+    };
+    let inputs: Vec<InputPath> = task.inputs.iter().map(|(path, _)| path.clone()).collect();
+    let launch = match &activation.container {
+        Some(container) => container::enclose(launch, container, &staged, &inputs),
+        None => launch,
     };
     let mut tail = std::collections::VecDeque::new();
     let here = folder.display().to_string();
@@ -217,6 +225,10 @@ fn once(
         }
         Report::Drawn(line) => tell(Note::Drawn(line)),
     });
+    let (outcome, usage) = match &activation.container {
+        Some(container) => container::judge(container, outcome, tail.back()),
+        None => (outcome, usage),
+    };
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
     if let Outcome::Failed { .. } = ended.outcome {
@@ -359,36 +371,5 @@ fn ending(world: &World<'_>, run: &RunId, outcome: Outcome) -> Ended {
         cached: false,
         inputs_moved: false,
         notes: Vec::new(),
-    }
-}
-
-/// What is executed.
-fn argv(programs: &Programs, job: &Job, cwd: &Path, activation: &Activation, path: Option<&String>) -> Vec<String> {
-    let path = path.map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
-    let find = |name: &str| programs.find(name, path, cwd);
-    let found = |name: &str| find(name).map_or_else(|| name.to_owned(), |found| found.display().to_string());
-    match &job.command {
-        Command::Shell(text) => {
-            let mut argv = command::argv(text, &find);
-            if let Some(program) = argv.first_mut()
-                && !program.contains('/')
-            {
-                *program = found(program);
-            }
-            argv
-        }
-        Command::Script { script, arguments, runner } => {
-            let mut argv = match runner {
-                Runner::Python => {
-                    let python = activation.interpreter.as_ref().map(|python| python.display().to_string());
-                    vec![python.unwrap_or_else(|| found("python3")), script.clone()]
-                }
-                Runner::Shell => vec!["/bin/sh".to_owned(), script.clone()],
-                Runner::Rscript => vec![found("Rscript"), script.clone()],
-                Runner::Itself => vec![cwd.join(script).display().to_string()],
-            };
-            argv.extend(arguments.iter().cloned());
-            argv
-        }
     }
 }

@@ -64,6 +64,7 @@ pub fn stage(
         cwd: world.root.join(job.source_directory.as_path()),
         linked: inputs.to_vec(),
         mounts: Vec::new(),
+        mounted: false,
     })
 }
 

@@ -3,10 +3,12 @@
 //! Called by `cli`. Its own thread owns all state and tells all events; hashing, building, running and collecting happen
 //! on worker threads that answer by mail.
 
+mod argv;
 pub mod attempt;
 pub mod byproducts;
 pub mod collect;
 pub mod commit;
+pub mod container;
 pub mod drive;
 pub mod hearing;
 pub mod heavy;

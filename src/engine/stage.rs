@@ -32,6 +32,8 @@ pub struct Staged {
     pub linked: Vec<(InputPath, Measured)>,
     /// What is to be bound read-only.
     pub mounts: Vec<(PathBuf, PathBuf)>,
+    /// Whether read-only mounts are certain, so that nothing need be linked.
+    pub mounted: bool,
 }
 
 /// Why a run directory could not be made.
@@ -49,7 +51,7 @@ impl StageError {
     }
 }
 
-/// Makes the run directory of a job.
+/// Makes the run directory of a job. `mounted`: whatever is to be bound will be, by a container's engine.
 ///
 /// # Errors
 /// Where something moved, or the world said no.
@@ -59,6 +61,7 @@ pub fn stage(
     sources: Option<(&SourceSpec, &Measured)>,
     inputs: &[(InputPath, Measured)],
     folder: &Path,
+    mounted: bool,
 ) -> Result<Staged, StageError> {
     if job.isolation == Isolation::InPlace {
         return in_place::stage(world, job, inputs, folder);
@@ -81,7 +84,7 @@ pub fn stage(
             return Err(StageError::Moved);
         }
     }
-    let mut staged = Staged { folder: folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new() };
+    let mut staged = Staged { folder: folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new(), mounted };
     // An input below another is there with it; copying it again would write through a link into the project.
     let below = |path: &InputPath| match path {
         InputPath::Inside(path) => inputs.iter().any(|(other, _)| match other {
@@ -155,7 +158,7 @@ impl Staged {
     /// Whether read-only mounts can be had, tried once.
     fn mounts_work(&self, _world: &World<'_>) -> bool {
         static WORK: OnceLock<bool> = OnceLock::new();
-        *WORK.get_or_init(|| crate::target::local::mounts_work(&self.folder))
+        self.mounted || *WORK.get_or_init(|| crate::target::local::mounts_work(&self.folder))
     }
 }
 

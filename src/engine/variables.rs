@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Work, World};
+use super::{Work, World, container};
 use crate::environment::Activation;
 use crate::history::Begun;
 use crate::plan::job::Job;
@@ -64,7 +64,9 @@ pub fn of(
     gpus: &[u32],
 ) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    let passed = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let contained = activation.container.is_some();
+    let is_plain = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p));
+    let passed = |name: &str| if contained { container::PASSED.contains(&name) } else { is_plain(name) };
     all.extend(
         world.variables.iter().filter(|(name, _)| passed(name)).map(|(name, value)| (name.clone(), value.clone())),
     );
@@ -114,6 +116,9 @@ pub fn of(
         if let Some(value) = world.variables.get(name) {
             set(name, value);
         }
+    }
+    if contained {
+        container::home(&mut all);
     }
     all
 }

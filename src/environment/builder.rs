@@ -12,7 +12,9 @@ use super::place::{Place, hold, write_whole};
 use super::probe::Interpreter;
 use super::requirements::{self, Asked};
 use super::tool::{Tool, for_installers};
-use super::{Activation, EnvironmentError, Environments, Halt, Step, build, installed, interpreter, lock_text, probe};
+use super::{
+    Activation, EnvironmentError, Environments, Halt, Step, build, docker, installed, interpreter, lock_text, probe,
+};
 use crate::project::model::{Environment, EnvironmentKind, Packages};
 use crate::staleness::Key;
 
@@ -290,8 +292,7 @@ pub fn kind_of(environment: &Environment) -> &'static str {
 fn unavailable(environment: &Environment) -> EnvironmentError {
     let kind = match &environment.kind {
         EnvironmentKind::Conda(_) => "conda",
-        EnvironmentKind::Docker(_) => "docker",
-        EnvironmentKind::Managed { .. } | EnvironmentKind::UserManaged { .. } => "spark",
+        EnvironmentKind::Docker(_) | EnvironmentKind::Managed { .. } | EnvironmentKind::UserManaged { .. } => "spark",
     };
     EnvironmentError::Unavailable(format!("`{kind}` is not available in this build"))
 }
@@ -319,7 +320,8 @@ impl Environments for Builder {
                 let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
                 Ok(managed.map(|managed| managed.key))
             }
-            EnvironmentKind::Conda(_) | EnvironmentKind::Docker(_) => Err(unavailable(environment)),
+            EnvironmentKind::Docker(docker) => docker::key(&self.setup, docker, frozen, told),
+            EnvironmentKind::Conda(_) => Err(unavailable(environment)),
         }
     }
 
@@ -330,7 +332,7 @@ impl Environments for Builder {
             EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
                 let (it, _) = self.user_managed(wanted, false)?;
                 let (path, variables) = installed::activation(&it.probe);
-                Ok(Activation { interpreter: Some(it.path), path, variables })
+                Ok(Activation { interpreter: Some(it.path), path, variables, container: None })
             }
             EnvironmentKind::Managed { python, packages } => {
                 let mode = Mode::AsNeeded;
@@ -343,9 +345,11 @@ impl Environments for Builder {
                     interpreter: Some(place.python()),
                     path: vec![place.folder.join("bin")],
                     variables: BTreeMap::from([("VIRTUAL_ENV".to_owned(), variable)]),
+                    container: None,
                 })
             }
-            EnvironmentKind::Conda(_) | EnvironmentKind::Docker(_) => Err(unavailable(environment)),
+            EnvironmentKind::Docker(docker) => docker::ready(&self.setup, docker, told),
+            EnvironmentKind::Conda(_) => Err(unavailable(environment)),
         }
     }
 }

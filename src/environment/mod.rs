@@ -5,6 +5,7 @@
 
 mod build;
 mod builder;
+mod docker;
 mod editable;
 pub mod fake;
 mod halt;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use builder::{Builder, Look, Setup, kind_of};
+pub use docker::Container;
 pub use halt::Halt;
 pub use lock::{Package, Section};
 
@@ -43,6 +45,8 @@ pub struct Activation {
     pub path: Vec<PathBuf>,
     /// Set for the job (`VIRTUAL_ENV`, …).
     pub variables: BTreeMap<String, String>,
+    /// The container that it runs in: what is above is then of the container.
+    pub container: Option<Container>,
 }
 
 /// What a build tells while it goes on.

@@ -94,7 +94,7 @@ pub enum EnvironmentKind {
     },
     /// `conda = "conda.yml"`: not in this build.
     Conda(RelPath),
-    /// `docker = { … }`: not in this build.
+    /// `docker = { … }`.
     Docker(Docker),
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::container::Started;
 use super::log::{Follower, Log};
 use super::mask::Mask;
 use super::{Cancel, CancelState, Report, Target, watchdog};
@@ -144,6 +145,14 @@ impl Running<'_> {
         if ending.is_some() {
             // A job that was ended has not tidied up: what left its group would compete with its next attempt.
             watchdog::end_marked(&format!("{}={}", watchdog::RUN_MARK, self.launch.run.0), 1);
+            // A client that ended gently took its container with it.
+            let was_killed = ending.is_some_and(|(_, _, killed)| killed);
+            let words = self.launch.argv.iter().map(|word| word.as_bytes().to_vec());
+            let plain = |(name, value): (&String, &String)| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+            let started = Started::by(words, self.launch.variables.iter().map(plain));
+            if let Some(container) = started.filter(|_| was_killed) {
+                container.remove();
+            }
         }
         let waited = sys::wait(child);
         let limit = self.clock.elapsed() + DRAIN;

@@ -4,6 +4,7 @@
 //! a [`Launch`] says and mails what it sees.
 
 pub mod command;
+mod container;
 pub mod fake;
 pub mod local;
 pub mod log;

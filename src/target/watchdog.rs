@@ -12,6 +12,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::container::Started;
+
 /// The variable that every job of an invocation carries.
 pub const MARK: &str = "AMLRUN_INVOCATION";
 /// The variable by which the processes of one run are known.
@@ -69,18 +71,34 @@ pub(super) fn end_marked(mark: &str, looks: u32) {
     // A process can fork while its fellows are killed, so this goes on until none is left (bounded, as one that cannot be
     // killed, in uninterruptible sleep, must not keep the watchdog for ever).
     let mut clean = 0;
+    let mut containers = Vec::new();
     for _ in 0..200 {
         clean += 1;
         for pid in marked(mark.as_bytes()) {
             clean = 0;
+            containers.extend(container(pid));
             let _ = kill_process(pid, Signal::KILL);
         }
         if clean == looks {
-            return;
+            break;
         }
         let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
         let _ = rustix::event::poll(&mut [], Some(&pause));
     }
+    containers.iter().for_each(Started::remove);
+}
+
+/// The container that a process is the client of.
+fn container(pid: Pid) -> Option<Started> {
+    let read = |what: &str| std::fs::read(format!("/proc/{}/{what}", pid.as_raw_nonzero())).unwrap_or_default();
+    let words = |bytes: &[u8]| bytes.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let variables = words(&read("environ")).into_iter().filter_map(|variable| {
+        let at = variable.iter().position(|&byte| byte == b'=')?;
+        Some((variable.get(..at)?.to_vec(), variable.get(at + 1..)?.to_vec()))
+    });
+    // It must not be taken for a process of the job itself.
+    let variables = variables.filter(|(name, _)| ![MARK, RUN_MARK].iter().any(|mark| mark.as_bytes() == name));
+    Started::by(words(&read("cmdline")), variables.collect::<Vec<_>>())
 }
 
 /// The processes that carry the mark.

@@ -19,7 +19,6 @@ fn kinds_of_later_issues_are_refused() {
         let message = world.key(&environment(kind), true).unwrap_err().to_string();
         assert_eq!(message, format!("`{name}` is not available in this build"));
     };
-    check(EnvironmentKind::Docker(crate::project::model::Docker::default()), "docker");
     check(EnvironmentKind::Conda(crate::relpath::RelPath::new("conda.yml").unwrap()), "conda");
     let mut with_spark = managed(&[]);
     with_spark.spark = Some(crate::project::model::Spark::default());

@@ -1,0 +1,68 @@
+//! What a job executes: its script or its command as an argv.
+//!
+//! Called by `attempt`. It looks for programs and starts none.
+
+use std::path::Path;
+
+use crate::environment::Activation;
+use crate::plan::job::{Command, Job, Runner};
+use crate::target::command::{self, Programs};
+
+/// What is executed on this machine.
+pub(super) fn here(
+    programs: &Programs,
+    job: &Job,
+    cwd: &Path,
+    activation: &Activation,
+    path: Option<&String>,
+) -> Vec<String> {
+    let path = path.map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
+    let find = |name: &str| programs.find(name, path, cwd);
+    let found = |name: &str| find(name).map_or_else(|| name.to_owned(), |found| found.display().to_string());
+    match &job.command {
+        Command::Shell(text) => {
+            let mut argv = command::argv(text, &find);
+            if let Some(program) = argv.first_mut()
+                && !program.contains('/')
+            {
+                *program = found(program);
+            }
+            argv
+        }
+        Command::Script { script, arguments, runner } => {
+            let mut argv = match runner {
+                Runner::Python => {
+                    let python = activation.interpreter.as_ref().map(|python| python.display().to_string());
+                    vec![python.unwrap_or_else(|| found("python3")), script.clone()]
+                }
+                Runner::Shell => vec!["/bin/sh".to_owned(), script.clone()],
+                Runner::Rscript => vec![found("Rscript"), script.clone()],
+                Runner::Itself => vec![cwd.join(script).display().to_string()],
+            };
+            argv.extend(arguments.iter().cloned());
+            argv
+        }
+    }
+}
+
+/// What is executed in the container. Programs are looked for there.
+pub(super) fn contained(job: &Job, cwd: &Path) -> Vec<String> {
+    let shell = |text: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()];
+    match &job.command {
+        Command::Shell(text) => shell(text),
+        Command::Script { script, arguments, runner } => {
+            let mut argv = match runner {
+                Runner::Python => {
+                    let mut argv = shell(r#"exec "$(command -v python || echo python3)" "$@""#);
+                    argv.extend(["python".to_owned(), script.clone()]);
+                    argv
+                }
+                Runner::Shell => vec!["/bin/sh".to_owned(), script.clone()],
+                Runner::Rscript => vec!["Rscript".to_owned(), script.clone()],
+                Runner::Itself => vec![cwd.join(script).display().to_string()],
+            };
+            argv.extend(arguments.iter().cloned());
+            argv
+        }
+    }
+}
