@@ -120,9 +120,10 @@ impl Builder {
         match self.open.last_mut() {
             None => self.done.push(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match key.take() {
-                Some((key, key_span)) => entries.push(Entry { key, key_span, node }),
-                None => {
+            Some(Open::Map { entries, key, .. }) => {
+                if let Some((key, key_span)) = key.take() {
+                    entries.push(Entry { key, key_span, node });
+                } else {
                     let text = match &node.value {
                         Value::Null => Some(String::new()),
                         _ => node.scalar(),
@@ -132,7 +133,7 @@ impl Builder {
                     };
                     *key = Some((text, node.span));
                 }
-            },
+            }
         }
         Ok(())
     }
