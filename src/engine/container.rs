@@ -41,7 +41,7 @@ pub(super) fn enclose(launch: Launch, container: &Container, staged: &Staged, in
     let mut argv = vec![container.engine.display().to_string()];
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
     // What is run is just what was named: the image's own entry point and a pull by name stay out of it.
-    add(&["run", "--rm", "--init", "--name", &format!("amlrun-{}", launch.run.0)]);
+    add(&["run", "--rm", "--name", &format!("amlrun-{}", launch.run.0)]);
     add(&["--workdir", &launch.cwd.display().to_string()]);
     add(&["--mount", &bind(&staged.folder, &staged.folder, false)]);
     let absolute = inputs.iter().filter(|path| matches!(path, InputPath::Absolute(_))).map(ground_path);

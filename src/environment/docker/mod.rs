@@ -92,6 +92,7 @@ pub(super) fn ready(
         image.map(|image| image.identity).ok_or_else(|| EnvironmentError::Unavailable("it is not here".to_owned()))?
     };
     let mut options = engine.user();
+    options.extend(engine.init().map(str::to_owned));
     if docker.gpus {
         options.extend(["--gpus".to_owned(), "all".to_owned()]);
     }
@@ -142,6 +143,14 @@ impl<'s> Engine<'s> {
             return vec!["--userns=keep-id".to_owned()];
         }
         vec!["--user".to_owned(), format!("{}:{}", user.as_raw(), group.as_raw())]
+    }
+
+    /// An init as the container's first process: without one, a program that does not handle a signal is not ended by it.
+    /// Podman's is a package of its own, which need not be there.
+    fn init(&self) -> Option<&'static str> {
+        let known = ["/usr/libexec/podman/catatonit", "/usr/lib/podman/catatonit", "/usr/bin/catatonit"];
+        let there = !self.is_podman() || known.iter().any(|init| Path::new(init).exists());
+        there.then_some("--init")
     }
 
     /// What an image is, if it is here.
