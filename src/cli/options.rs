@@ -323,9 +323,9 @@ pub enum CacheCommand {
         #[command(flatten)]
         cache: CacheOptions,
     },
-    /// Read and check all objects again; set apart, or remove, what is damaged
+    /// Read all of the project's store again, set apart what is damaged, heal what the project or the shared cache has
     Verify {
-        /// Of the shared cache: reads all of it
+        /// The shared cache instead: reads all of it, removes what is damaged
         #[arg(long)]
         shared: bool,
         /// Which cache.

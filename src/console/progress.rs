@@ -79,6 +79,34 @@ impl Progress {
     }
 }
 
+/// How much of something long is done, in bytes, on a terminal; gone when it is dropped.
+pub struct ByteBar(Option<ProgressBar>);
+
+impl ByteBar {
+    /// A bar on stderr, if it is to be shown.
+    #[must_use]
+    pub fn new(doing: &'static str, total: u64, shown: bool) -> Self {
+        let bar = shown.then(|| ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()));
+        let style = ProgressStyle::with_template("{msg} [{bar:30}] {binary_bytes} of {binary_total_bytes}");
+        Self(bar.and_then(|bar| Some(bar.with_style(style.ok()?.progress_chars("=> ")).with_message(doing))))
+    }
+
+    /// So many more are done; from any thread.
+    pub fn add(&self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.inc(bytes);
+        }
+    }
+}
+
+impl Drop for ByteBar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// One bar whose message is the whole frame, so that a frame is one drawing.
 fn new_bar() -> ProgressBar {
     // More often than frames come: the pace is set above, and indicatif is not to drop the last frame of a burst.

@@ -178,6 +178,8 @@ impl Marks {
 
     /// A tree, as far as its nodes are there.
     fn tree(&mut self, nodes: &Nodes<'_>, tree: &Digest, files: bool) -> Result<(), StoreError> {
+        // A snapshot without files need not be in the store.
+        let nothing = Digest::of(&content::encode(&[]));
         let mut open = vec![*tree];
         let mut walked = BTreeSet::new();
         while let Some(digest) = open.pop() {
@@ -185,7 +187,7 @@ impl Marks {
                 continue;
             }
             let Some(node) = nodes.get(&digest, files)? else {
-                if files {
+                if files && digest != nothing {
                     self.0.entry(digest).or_default();
                 }
                 continue;

@@ -199,6 +199,17 @@ impl Large {
         Ok(true)
     }
 
+    /// Whether an object is right, and its size; none where it is not there any more. One that is not right is set apart.
+    pub(super) fn verify(&self, digest: &Digest) -> Result<Option<(bool, u64)>, StoreError> {
+        let path = self.path(digest);
+        let Some((file, size)) = open(&path)? else { return Ok(None) };
+        let right = readable(copy::digest(&file), &path)?.is_some_and(|(found, _)| found == *digest);
+        if !right {
+            self.quarantine(digest, &path, &file);
+        }
+        Ok(Some((right, size)))
+    }
+
     /// Takes a corrupt object out of the way, unless another process has put a right one in its place already.
     fn quarantine(&self, digest: &Digest, path: &Path, corrupt: &File) {
         let inode = |found: io::Result<fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));

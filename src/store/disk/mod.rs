@@ -27,6 +27,7 @@ mod tests;
 mod tests_clear;
 #[cfg(test)]
 mod tests_damage;
+pub mod verify;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

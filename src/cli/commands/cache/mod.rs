@@ -3,6 +3,7 @@
 mod stats;
 mod transfer;
 mod upkeep;
+mod verify;
 
 use crate::cache::breaker::Guarded;
 use crate::cli::error::CliError;
@@ -21,8 +22,7 @@ pub fn run(command: &CacheCommand, common: &Common, here: &Surroundings) -> Resu
         CacheCommand::Push { plan, cache } => transfer::push(plan, cache, common, here),
         CacheCommand::Pull { plan, cache } => transfer::pull(plan, cache, common, here),
         CacheCommand::Verify { shared: true, cache } => upkeep::verify(cache, common, here),
-        CacheCommand::Verify { .. } => Err(CliError::usage("to verify the local store is not available in this build")
-            .hint("`amlrun cache verify --shared` verifies the shared cache")),
+        CacheCommand::Verify { cache, .. } => verify::verify(cache, common, here),
         CacheCommand::Gc { keep_days, dry_run, cache } => upkeep::clear(*keep_days, *dry_run, cache, common, here),
         CacheCommand::Stats { cache } => stats::stats(cache, common, here),
     }
