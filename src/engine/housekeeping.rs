@@ -145,6 +145,12 @@ pub fn needed(history: &dyn History, nodes: &Nodes<'_>, keep: &Keep, now: Timest
     Ok(needed)
 }
 
+/// Whether a run was run elsewhere and came from a cache: without its sources, and without a reason why it ran, which
+/// every run has that ran here.
+fn is_from_elsewhere(run: &Run) -> bool {
+    run.begun.reasons.is_empty()
+}
+
 /// Objects that are needed, with their sizes as far as they are known.
 #[derive(Debug, Default)]
 pub struct Marks(BTreeMap<Digest, u64>);
@@ -156,7 +162,10 @@ impl Marks {
 
     /// All that a run needs to be shown, compared and restored.
     fn run(&mut self, nodes: &Nodes<'_>, run: &Run, files: bool) -> Result<(), StoreError> {
-        self.tree(nodes, &run.begun.fingerprint.sources, files)?;
+        let sources = run.begun.fingerprint.sources;
+        if !is_from_elsewhere(run) || nodes.store.has(&sources) {
+            self.tree(nodes, &sources, files)?;
+        }
         for input in run.begun.fingerprint.inputs.values() {
             // Of input folders the nodes are kept, of input files nothing; which it is, the store knows.
             self.tree(nodes, input, false)?;
@@ -264,7 +273,7 @@ pub fn lacking(store: &dyn Store, kept: &[(Run, Because)]) -> Result<Vec<Lack>, 
         let sources = run.begun.fingerprint.sources;
         let is_empty = sources == Digest::of(&content::encode(&[]));
         let tree = Content { kind: Kind::Folder, digest: sources, size: 0 };
-        if !is_empty && !snapshot::present(store, &tree) {
+        if !is_empty && !is_from_elsewhere(run) && !snapshot::present(store, &tree) {
             lacking.push(lack("its sources".to_owned(), None));
         }
         let ended = run.ended.as_ref();

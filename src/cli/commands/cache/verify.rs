@@ -146,7 +146,7 @@ fn heal_from_cache(desk: &Desk<'_>, sharing: &Sharing, plan: &Needed, missing: &
     let invocation = uuid::Uuid::new_v4().simple().to_string();
     let _ = desk.locks.try_lock(&recover::invocation_key(&invocation));
     let work = desk.state.join("work").join(&invocation);
-    let still = BTreeSet::from_iter(missing.iter().filter(|digest| !desk.store.has(digest)).copied());
+    let still: BTreeSet<Digest> = missing.iter().filter(|digest| !desk.store.has(digest)).copied().collect();
     if let Err(stopped) = pull::heal(sharing, &desk.store, &work.join("cache"), &still, &keys) {
         console::err(&format!("warning: the cache {}: {stopped}", sharing.remote.address()));
     }
