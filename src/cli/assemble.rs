@@ -9,6 +9,7 @@ use super::project::Loaded;
 use super::shared::Chosen;
 use super::surroundings::Surroundings;
 use crate::clock::{Clock, SystemClock};
+use crate::console::ci::Service;
 use crate::engine::locks::Locks;
 use crate::engine::sharing::Sharing;
 use crate::engine::{EngineError, World};
@@ -226,6 +227,7 @@ pub fn choice(common: &Common, here: &Surroundings, dry_run: bool) -> crate::con
         json: common.json,
         quiet: common.quiet,
         verbose: common.verbose,
+        ci: Service::detect(|name| here.variable(name)),
         color,
         dry_run,
     }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod exit;
 pub mod options;
 pub mod project;
+pub mod report;
 pub mod shared;
 pub mod surroundings;
 

@@ -91,6 +91,15 @@ pub struct RunOptions {
     /// Return after the submission (remote targets)
     #[arg(long)]
     pub detach: bool,
+    /// Plain lines, jobs' output in groups [default: where the variables of a CI service say so]
+    #[arg(long)]
+    pub ci: bool,
+    /// Append a summary in Markdown to FILE [default on GitHub: its job summary]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+    /// Write a report for `JUnit` readers to FILE
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// Which shared cache.
     #[command(flatten)]
     pub cache: CacheOptions,
@@ -110,6 +119,9 @@ impl RunOptions {
             (self.force, "--force"),
             (self.watch, "--watch"),
             (self.detach, "--detach"),
+            (self.ci, "--ci"),
+            (self.summary.is_some(), "--summary"),
+            (self.junit.is_some(), "--junit"),
             (self.cache.cache.is_some(), "--cache"),
             (self.cache.cache_mode.is_some(), "--cache-mode"),
         ];

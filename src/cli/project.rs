@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::options::{Cli, Common, PlanOptions};
 use super::surroundings::Surroundings;
+use crate::console::ci::Service;
 use crate::console::{self, Style, diagnostics};
 use crate::diagnostic::{Diagnostic, Source, any_error, sort};
 use crate::plan::job::Plan;
@@ -29,6 +30,7 @@ pub struct Loaded {
     /// Its text.
     pub source: Source,
     json: bool,
+    ci: Option<Service>,
     style: Style,
     warned: Cell<bool>,
 }
@@ -147,8 +149,9 @@ pub fn examine(read: Read, common: &Common, here: &Surroundings) -> (Loaded, Vec
     }
     sort(&mut faults);
     drop(document);
+    let ci = Service::detect(|name| here.variable(name));
     let warned = Cell::new(false);
-    (Loaded { project, root, amlfile: file, source, json: common.json, style, warned }, faults)
+    (Loaded { project, root, amlfile: file, source, json: common.json, ci, style, warned }, faults)
 }
 
 /// A goal that names nothing may be a mistyped command.
@@ -176,6 +179,9 @@ impl Loaded {
             return Ok(());
         }
         self.warned.set(true);
+        for annotation in faults.iter().filter_map(|fault| self.ci?.annotation(&self.source, fault)) {
+            console::err(&annotation);
+        }
         if self.json && any_error(faults) {
             console::out(&console::json::document(&diagnostics::data(&self.source, faults)));
         } else {

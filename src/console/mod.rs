@@ -7,6 +7,7 @@
 //!
 //! [`Stamped`]: crate::event::Stamped
 
+pub mod ci;
 pub mod clean;
 pub mod diagnostics;
 pub mod graph;
@@ -41,6 +42,8 @@ pub struct Choice {
     pub verbose: bool,
     /// Whether lines on stderr are coloured: see [`Style::choose`].
     pub color: bool,
+    /// The CI service, where this runs on one.
+    pub ci: Option<ci::Service>,
     /// `-n`: the lines are the data that was asked for, so they go to stdout.
     pub dry_run: bool,
 }
@@ -54,6 +57,8 @@ pub fn listener(choice: Choice) -> Box<dyn Listener> {
         Box::new(json::Json::new(Box::new(std::io::stdout())))
     } else if choice.dry_run {
         Box::new(lines::Lines::new(Box::new(std::io::stdout()), options))
+    } else if let Some(service) = choice.ci {
+        Box::new(ci::Groups::new(service, Box::new(std::io::stderr()), options))
     } else if choice.terminal && !choice.quiet {
         Box::new(progress::Progress::new(telling::Options { live: true, ..options }))
     } else {

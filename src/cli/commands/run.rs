@@ -5,10 +5,12 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::options::RunOptions;
 use crate::cli::project::{self, Loaded, Read};
+use crate::cli::report;
 use crate::cli::shared;
 use crate::cli::surroundings::Surroundings;
 use crate::clock::{Clock, SystemClock};
 use crate::console;
+use crate::console::ci::{Report, Service};
 use crate::engine::drive::{self, Driven, Records, drive};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::telling::Teller;
@@ -32,7 +34,11 @@ pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> 
     let state = read.root.join(".amlrun");
     let request = project::request(&options.plan, here)?;
     let settled = settled::may_apply(&read.source.text).then(|| settled::key(&read.file, &read.source.text, &request));
-    let plainly = !(options.dry_run || options.force || options.common.json || options.common.verbose);
+    let plainly = !(report::is_asked(options, here)
+        || options.dry_run
+        || options.force
+        || options.common.json
+        || options.common.verbose);
     if plainly && let Some(jobs) = settled.as_ref().and_then(|key| settled::look(&state, &read.root, key)) {
         return Ok(still_settled(options, here, jobs));
     }
@@ -117,7 +123,12 @@ pub fn drive_once(
 ) -> Result<Driven, CliError> {
     let Ready { loaded, plan, parts, clock } = ready;
     parts.make_state()?;
-    let mut listener = console::listener(assemble::choice(&options.common, here, false));
+    let mut choice = assemble::choice(&options.common, here, false);
+    if options.ci {
+        choice.ci.get_or_insert(Service::Other);
+    }
+    let mut listener = console::listener(choice);
+    let mut told = Report::default();
     let engine = Options {
         machine: assemble::machine(options, here),
         keep_going: options.keep_going,
@@ -130,8 +141,11 @@ pub fn drive_once(
     let properties = || vcs::properties(root, &here.variables);
     let records = Records { reader: &reader, writer: Box::new(parts.history(true)), properties: &properties };
     let invocation = assemble::invocation(here, loaded, clock);
-    drive(ready.work(), &parts.world(), records, &invocation, &engine, interrupt, &mut [&mut *listener])
-        .map_err(|error| assemble::engine_error(error, loaded, plan))
+    let driven =
+        drive(ready.work(), &parts.world(), records, &invocation, &engine, interrupt, &mut [&mut *listener, &mut told])
+            .map_err(|error| assemble::engine_error(error, loaded, plan))?;
+    report::write(&told, options, here, &reader)?;
+    Ok(driven)
 }
 
 /// Nothing moved since every job was judged fresh.
