@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use super::{Created, Fault, Kind, Listed, Name, Range, Remote};
 
@@ -170,6 +171,12 @@ impl Remote for Guarded {
 
     fn remove(&self, name: &Name) -> Result<(), Fault> {
         self.ask(true, |remote| remote.remove(name))
+    }
+
+    fn tidy(&self, older: SystemTime) {
+        if !self.is_read_only() {
+            self.remote.tidy(older);
+        }
     }
 
     fn abandon(&self) {

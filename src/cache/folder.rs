@@ -9,6 +9,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{Created, Fault, Kind, LAYOUT, Listed, Name, Range, Remote};
 
@@ -193,6 +194,15 @@ impl Remote for FolderRemote {
             }
         }
         Ok(found)
+    }
+
+    fn tidy(&self, older: SystemTime) {
+        for path in entries(&self.root.join(LAYOUT).join(INCOMING)).unwrap_or_default() {
+            let written = fs::symlink_metadata(&path).and_then(|found| found.modified());
+            if written.is_ok_and(|written| written < older) {
+                drop(fs::remove_file(&path));
+            }
+        }
     }
 
     fn remove(&self, name: &Name) -> Result<(), Fault> {

@@ -197,6 +197,9 @@ pub trait Remote: Send + Sync {
     /// Where it cannot be removed.
     fn remove(&self, name: &Name) -> Result<(), Fault>;
 
+    /// Removes what killed writers left of blobs that never came to be, where it is older than that.
+    fn tidy(&self, _older: SystemTime) {}
+
     /// Cuts short what is being asked on other threads, which fails then, and all that is asked later.
     fn abandon(&self) {}
 }

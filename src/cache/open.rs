@@ -1,6 +1,7 @@
 //! The cache of an address.
 
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use super::address::Address;
 use super::breaker::Guarded;
@@ -67,6 +68,12 @@ impl Remote for Lazy {
 
     fn remove(&self, name: &Name) -> Result<(), Fault> {
         self.remote()?.remove(name)
+    }
+
+    fn tidy(&self, older: SystemTime) {
+        if let Ok(remote) = self.remote() {
+            remote.tidy(older);
+        }
     }
 
     fn abandon(&self) {

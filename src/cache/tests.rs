@@ -75,6 +75,12 @@ fn of_many_writers_one_wins() {
     assert_eq!(won, 1);
     let left = std::fs::read_dir(folder.path().join("amlrun-v1/incoming")).unwrap().count();
     assert_eq!(left, 0, "nothing half-written is left");
+    let killed = folder.path().join("amlrun-v1/incoming/blob-of-a-killed-one");
+    std::fs::write(&killed, "half").unwrap();
+    remote.tidy(std::time::UNIX_EPOCH);
+    assert!(killed.exists(), "what is young may be on its way");
+    remote.tidy(std::fs::metadata(&killed).unwrap().modified().unwrap() + std::time::Duration::from_secs(1));
+    assert!(!killed.exists() && remote.size(&record).unwrap().is_some());
 }
 
 #[test]

@@ -164,6 +164,7 @@ pub fn clear(sharing: &Sharing, keep: Duration, now: SystemTime, dry_run: bool) 
             gone.iter().map(|blob| blob.name).partition(|name| name.kind == Kind::Record);
         each(&of_records, |name| remote.remove(name))?;
         each(&of_packs, |name| remote.remove(name))?;
+        remote.tidy(now.checked_sub(GRACE).unwrap_or(SystemTime::UNIX_EPOCH));
     }
     Ok(cleared)
 }
