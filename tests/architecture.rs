@@ -50,6 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["console/diagnostics.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
+    ("csv", &["datafile/"]),
     ("duct", &["environment/", "target/"]),
     ("git2", &["vcs/"]),
     ("granit_parser", &["yaml/"]),

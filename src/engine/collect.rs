@@ -7,6 +7,7 @@ use super::World;
 use super::hints;
 use super::stage::Staged;
 use crate::content::Content;
+use crate::datafile::{self, Format, Series};
 use crate::plan::job::Job;
 use crate::relpath::RelPath;
 use crate::staleness::Recorded;
@@ -27,6 +28,8 @@ pub struct Collected {
     pub kept: Vec<Recorded>,
     /// Scalars of the metric files, by dotted name.
     pub metrics: BTreeMap<String, f64>,
+    /// The columns of metric files that are series.
+    pub series: Vec<Series>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -87,42 +90,20 @@ pub fn keep_outputs_folder(
     Ok(())
 }
 
+/// The numbers of a metric file join those of the run: of a series, the last of each column.
 fn read_metrics(at: &Path, path: &RelPath, collected: &mut Collected) {
-    if at.extension().is_none_or(|extension| extension != "json") {
-        return;
-    }
-    match std::fs::read(at).ok().map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes)) {
-        Some(Ok(value)) => flatten("", &value, &mut collected.metrics),
-        Some(Err(error)) => collected.notes.push(format!("the metric file `{path}` is not JSON: {error}")),
-        None => {}
-    }
-}
-
-/// Numbers by dotted name; lists by their places.
-fn flatten(name: &str, value: &serde_json::Value, metrics: &mut BTreeMap<String, f64>) {
-    let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
-    match value {
-        serde_json::Value::Number(number) => drop(number.as_f64().map(|n| metrics.insert(name.to_owned(), n))),
-        serde_json::Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| flatten(&below(key), value, metrics));
-        }
-        serde_json::Value::Array(items) if items.len() <= 100 => {
-            items.iter().enumerate().for_each(|(at, value)| flatten(&below(&at.to_string()), value, metrics));
-        }
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_are_flattened_with_dots() {
-        let value = serde_json::json!({"mse": 1.5, "train": {"loss": [1, 2]}, "name": "ridge"});
-        let mut metrics = BTreeMap::new();
-        flatten("", &value, &mut metrics);
-        let names: Vec<_> = metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(names, ["mse=1.5", "train.loss.0=1", "train.loss.1=2"]);
+    let Some(format) = Format::of(at) else { return };
+    let Ok(bytes) = std::fs::read(at) else { return };
+    let read = match format {
+        Format::Csv | Format::Tsv => datafile::series(&bytes, format).map(|columns| {
+            for column in columns {
+                collected.metrics.extend(column.points.last().map(|(_, value)| (column.name.clone(), *value)));
+                collected.series.push(column);
+            }
+        }),
+        _ => datafile::tree(&bytes, format).map(|tree| collected.metrics.extend(datafile::numbers(&tree))),
+    };
+    if let Err(why) = read {
+        collected.notes.push(format!("the metric file `{path}` is not {}: {why}", format.name()));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::keyed;
 use super::measuring::{Found, no_sources};
 use super::memory::Remembered;
 use super::publish;
@@ -91,10 +92,15 @@ impl<'j> Judge<'j> {
         };
         let mut inputs = BTreeMap::new();
         let mut missing = Vec::new();
+        let mut params: BTreeMap<String, String> =
+            job.params.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         for (at, input) in job.inputs.iter().enumerate() {
-            match self.found.paths.get(&input.path).copied().flatten() {
-                Some(measured) => drop(inputs.insert(input.name.clone(), input_key(measured.content))),
-                None => missing.push(at),
+            match (self.found.paths.get(&input.path).copied().flatten(), &input.keys) {
+                (Some(measured), Some(keys)) => {
+                    params.extend(keyed::values(self.world, input, keys, measured.content).map_err(Lacking::Broken)?);
+                }
+                (Some(measured), None) => drop(inputs.insert(input.name.clone(), input_key(measured.content))),
+                (None, _) => missing.push(at),
             }
         }
         if !missing.is_empty() {
@@ -103,7 +109,7 @@ impl<'j> Judge<'j> {
         Ok(Fingerprint {
             format: fingerprint::FORMAT,
             command: words(&job.command),
-            params: job.params.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+            params,
             variables: job.variables.clone(),
             framework: job.framework.clone(),
             distributed: distributed(job),

@@ -18,6 +18,7 @@ pub mod in_place;
 pub mod inspect;
 pub mod interrupt;
 pub mod judging;
+pub mod keyed;
 pub mod locks;
 pub mod looking;
 pub mod measuring;

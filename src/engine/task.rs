@@ -27,6 +27,11 @@ impl Engine<'_, '_, '_> {
                 fingerprint: pending.fingerprint.clone(),
                 params: params
                     .map(|(name, value)| (name.clone(), serde_json::to_value(value).unwrap_or_default()))
+                    .chain(pending.fingerprint.params.iter().filter_map(|(name, value)| {
+                        // Those of parameter files, as JSON.
+                        let given = declared.params.contains_key(name);
+                        (!given).then(|| (name.clone(), serde_json::from_str(value).unwrap_or(value.as_str().into())))
+                    }))
                     .collect(),
                 tags: declared.tags.clone(),
                 reasons: pending.reasons.clone(),

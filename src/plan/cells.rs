@@ -174,7 +174,14 @@ fn job(
         unset: Vec::new(),
         unknown: 0,
     };
-    let inputs: Vec<Input> = experiment.inputs.iter().filter_map(|input| input_of(&mut values, input, root)).collect();
+    let mut inputs: Vec<Input> =
+        experiment.inputs.iter().filter_map(|input| input_of(&mut values, input, root)).collect();
+    inputs.extend(
+        experiment
+            .params_file
+            .as_ref()
+            .and_then(|(file, keys)| Some(Input { keys: Some(keys.clone()), ..input_of(&mut values, file, root)? })),
+    );
     let mut outputs = Vec::with_capacity(experiment.outputs.len() + experiment.metrics.len());
     outputs.extend(experiment.outputs.iter().filter_map(|output| output_of(&mut values, output, false)));
     for metric in experiment.metrics.iter().filter_map(|metric| output_of(&mut values, metric, true)) {
@@ -255,7 +262,8 @@ fn input_of(values: &mut Values<'_>, declared: &Declared, root: &Path) -> Option
     } else {
         InputPath::Inside(relative(values, "inputs", &text, &declared.span)?)
     };
-    Some(Input { name: declared.name.clone().unwrap_or(text), path, from: Vec::new(), span: declared.span.clone() })
+    let name = declared.name.clone().unwrap_or(text);
+    Some(Input { name, path, keys: None, from: Vec::new(), span: declared.span.clone() })
 }
 
 fn output_of(values: &mut Values<'_>, declared: &Declared, metric: bool) -> Option<Output> {

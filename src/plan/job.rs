@@ -96,6 +96,8 @@ pub struct Input {
     pub name: String,
     /// Where it lies.
     pub path: InputPath,
+    /// The keys of it that the job depends on, where it is a parameter file; none for an input whose whole content counts.
+    pub keys: Option<Vec<String>>,
     /// The job whose output it is, or lies in, or holds.
     pub from: Vec<JobId>,
     /// Its place in the text.

@@ -76,7 +76,10 @@ impl Resolver<'_> {
                 "description" => to.description = text(),
                 "sources" => to.sources = item.list().map(|_| read::texts(item)),
                 "arguments" => to.arguments = read::texts(item),
-                "params" => to.params = self.params(item.entries()),
+                "params" => {
+                    to.params = self.params(item.entries());
+                    params_file(item, to);
+                }
                 "inputs" => to.inputs = self.declared("input", item),
                 "outputs" => to.outputs = self.declared("output", item),
                 "metrics" => to.metrics = self.declared("metric file", item),
@@ -318,6 +321,7 @@ fn empty(entry: &Entry<'_>, target: usize) -> Experiment {
         action: Action::Command(String::new(), entry.key_span.clone()),
         arguments: Vec::new(),
         params: BTreeMap::new(),
+        params_file: None,
         inputs: Vec::new(),
         outputs: Vec::new(),
         metrics: Vec::new(),
@@ -352,4 +356,15 @@ fn resources(item: &Item<'_>) -> Resources {
 /// A script that is not there yet, but comes as one of the inputs.
 fn comes_as_input(of: &Experiment, script: &RelPath) -> bool {
     of.inputs.iter().filter_map(|input| RelPath::new(&input.path).ok()).any(|input| script.is_within(&input))
+}
+
+/// `file` and `keys` together name a parameter file, which is an input by these keys. One of them alone is a parameter.
+fn params_file(item: &Item<'_>, to: &mut Experiment) {
+    let Some(table) = item.table() else { return };
+    let (Some((file, span)), Some(keys)) = (table.text("file"), table.get("keys")) else { return };
+    let Some(keys) = keys.list().map(|_| read::texts(keys)).filter(|keys| !keys.is_empty()) else { return };
+    let declared = Declared { name: None, path: file.to_owned(), span };
+    to.params_file = Some((declared, keys.into_iter().map(|(key, _)| key).collect()));
+    to.params.remove("file");
+    to.params.remove("keys");
 }

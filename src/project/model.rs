@@ -207,6 +207,8 @@ pub struct Experiment {
     pub arguments: Vec<(String, Span)>,
     /// `params`: over those of the workspace.
     pub params: BTreeMap<String, (Value, Span)>,
+    /// `params = { file = "params.yaml", keys = ["train.lr"] }`: a parameter file, and the keys of it that are read.
+    pub params_file: Option<(Declared, Vec<String>)>,
     /// `inputs`, by the order of the text.
     pub inputs: Vec<Declared>,
     /// `outputs`, likewise.

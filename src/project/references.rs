@@ -97,6 +97,9 @@ impl<'p> Scope<'p> {
                 self.look(&one.path, &one.span, Place::NoPaths(what));
             }
         }
+        if let Some((file, _)) = &experiment.params_file {
+            self.look(&file.path, &file.span, Place::NoPaths("a parameter file"));
+        }
         for (text, span) in &experiment.needs {
             self.look(text, span, Place::NoPaths("`needs`"));
         }

@@ -19,6 +19,7 @@ fn job(name: &str, needs: &[usize]) -> Job {
         source_directory: RelPath::root(),
         sources: None,
         inputs: vec![Input {
+            keys: None,
             name: "raw".into(),
             path: InputPath::Inside(RelPath::new("raw.csv").unwrap()),
             from: vec![],
