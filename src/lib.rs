@@ -46,6 +46,9 @@ pub mod amlfile;
 // 3. The project: every name resolved, every default applied.
 pub mod project;
 
+// 3b. The files of other tools, read into what an Amlfile would say.
+pub mod foreign;
+
 // 4. The plan: what one request needs, as a graph of jobs.
 pub mod plan;
 

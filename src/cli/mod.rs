@@ -73,6 +73,7 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
         Some(Command::Runs(command)) => command::runs::run(command, common, here),
         Some(Command::Snapshot(command)) => command::snapshot::run(command, common, here),
         Some(Command::Gc(options)) => command::gc::run(options, common, here),
+        Some(Command::Import { paths, check }) => command::import::run(paths, *check, common, here),
         Some(Command::Init { print }) => command::init::run(*print, common, here),
         Some(Command::Graph { plan, format }) => command::graph::run(plan, format, common, here),
         Some(Command::Completions { shell }) => command::completions::run(*shell),

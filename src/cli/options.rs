@@ -39,6 +39,14 @@ pub struct Common {
     pub color: String,
 }
 
+impl Common {
+    /// Nothing chosen: the project of the current folder, plain speech.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { directory: None, file: None, json: false, quiet: false, verbose: false, color: "auto".to_owned() }
+    }
+}
+
 /// What shapes a plan.
 #[derive(Debug, Clone, Args)]
 pub struct PlanOptions {
@@ -137,6 +145,15 @@ pub enum Command {
         /// Overwrite nothing, print to stdout
         #[arg(long)]
         print: bool,
+    },
+    /// Write the Amlfile that says what another tool's files say: Azure ML, MLflow, DVC, conda
+    Import {
+        /// Files, or folders to look through; the current folder without any
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Only report, write nothing
+        #[arg(long)]
+        check: bool,
     },
     /// Show every job's state: fresh or stale, and why
     Status {

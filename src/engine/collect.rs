@@ -91,7 +91,7 @@ pub fn keep_outputs_folder(
 }
 
 /// The numbers of a metric file join those of the run: of a series, the last of each column.
-fn read_metrics(at: &Path, path: &RelPath, collected: &mut Collected) {
+pub(super) fn read_metrics(at: &Path, path: &RelPath, collected: &mut Collected) {
     let Some(format) = Format::of(at) else { return };
     let Ok(bytes) = std::fs::read(at) else { return };
     let read = match format {

@@ -4,6 +4,7 @@
 //! on worker threads that answer by mail.
 
 mod argv;
+pub mod adopt;
 pub mod attempt;
 pub mod byproducts;
 pub mod collect;

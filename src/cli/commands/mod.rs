@@ -5,6 +5,7 @@ pub mod completions;
 pub mod env;
 pub mod gc;
 pub mod graph;
+pub mod import;
 pub mod init;
 pub mod run;
 pub mod runs;

@@ -38,7 +38,7 @@ pub fn run(print: bool, common: &Common, here: &Surroundings) -> Result<Exit, Cl
 }
 
 /// Writes a file that is whole or not there, and only where there is none.
-fn write_new(place: &Path, text: &str) -> Result<(), CliError> {
+pub(super) fn write_new(place: &Path, text: &str) -> Result<(), CliError> {
     let shown = place.display().to_string();
     let exists =
         || CliError::usage(format!("{shown} exists already")).hint("`amlrun init --print` shows what it would write");
