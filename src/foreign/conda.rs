@@ -223,7 +223,11 @@ impl Conda {
         let text = text.split(" #").next().unwrap_or(text).trim();
         if is_retired(text) {
             self.ignored.push(text.to_owned());
-        } else if text.starts_with('-') || text.contains("://") || text.starts_with('.') || text.ends_with(".whl") {
+        } else if text.starts_with('-')
+            || text.contains("://")
+            || text.starts_with('.')
+            || text.to_lowercase().ends_with(".whl")
+        {
             // An option, an address or a file: PEP 508 has no word for it.
             self.refused.push(text.to_owned());
         } else if !text.is_empty() {

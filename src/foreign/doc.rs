@@ -20,11 +20,11 @@ impl Doc {
     ///
     /// # Errors
     /// Where it is none.
-    pub fn read(file: &str, text: &str) -> Result<Self, (Source, Diagnostic)> {
+    pub fn read(file: &str, text: &str) -> Result<Self, Box<(Source, Diagnostic)>> {
         let source = Source { name: file.to_owned(), text: text.trim_start_matches('\u{feff}').to_owned() };
         match yaml::parse(&source.text) {
             Ok(root) => Ok(Self { file: file.to_owned(), source, root }),
-            Err(fault) => Err((source, fault.diagnostic())),
+            Err(fault) => Err(Box::new((source, fault.diagnostic()))),
         }
     }
 

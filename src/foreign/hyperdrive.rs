@@ -1,4 +1,4 @@
-//! HyperDrive definitions: `hdconfig.yml` of CLI v1 and the wire form of SDK v1 (azure-ml.md §1.7, §1.9).
+//! `HyperDrive` definitions: `hdconfig.yml` of CLI v1 and the wire form of SDK v1 (azure-ml.md §1.7, §1.9).
 
 use super::doc::{At, Doc};
 use super::model::{Experiment, Keys, Toml};
@@ -40,7 +40,7 @@ impl Search {
     }
 }
 
-/// Whether a document is a HyperDrive definition.
+/// Whether a document is a `HyperDrive` definition.
 #[must_use]
 pub fn is_hyperdrive(doc: &Doc) -> bool {
     let at = doc.at();

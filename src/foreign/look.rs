@@ -55,7 +55,7 @@ impl Context<'_> {
         let text = match self.look.read(path)? {
             Ok(text) => text,
             Err(why) => {
-                self.fault(path, why);
+                self.fault(path, &why);
                 return None;
             }
         };
@@ -66,7 +66,7 @@ impl Context<'_> {
             Ok(doc) => Some(doc),
             Err(fault) => {
                 if !self.faults.iter().any(|(source, _)| source.name == path) {
-                    self.faults.push(fault);
+                    self.faults.push(*fault);
                 }
                 None
             }
@@ -74,7 +74,7 @@ impl Context<'_> {
     }
 
     /// A fault of a file without a place in it.
-    pub fn fault(&mut self, path: &str, why: String) {
+    pub fn fault(&mut self, path: &str, why: &str) {
         let source = Source { name: path.to_owned(), text: String::new() };
         self.faults.push((source, Diagnostic::bare("unreadable", format!("{path}: {why}"))));
     }
@@ -119,9 +119,9 @@ pub fn import(look: &dyn Look, paths: &[String]) -> Imported {
             Some(false) => match kind(&mut context, path, true) {
                 Some(kind) => files.push((kind, path.clone())),
                 None if context.faults.iter().any(|(source, _)| source.name == *path) => {}
-                None => context.fault(path, "no format that is known here".into()),
+                None => context.fault(path, "no format that is known here"),
             },
-            None => context.fault(path, "there is no such file".into()),
+            None => context.fault(path, "there is no such file"),
         }
     }
     files.sort();
@@ -180,9 +180,8 @@ fn kind(context: &mut Context<'_>, path: &str, asked: bool) -> Option<Kind> {
     match (name, ending.as_str()) {
         ("MLproject", _) => return Some(Kind::Mlproject),
         ("dvc.yaml", _) => return Some(Kind::Dvc),
-        ("dvc.lock" | "params.yaml", _) if !asked => return None,
         (_, "runconfig") => return Some(Kind::Runconfig),
-        (_, "compute") if !asked => return None,
+        ("dvc.lock" | "params.yaml", _) | (_, "compute") if !asked => return None,
         (_, "py" | "ipynb") => {
             let text = context.look.read(path)?.ok()?;
             return (text.contains("azureml") && estimator::is_likely(&text)).then_some(Kind::Python);
@@ -196,7 +195,7 @@ fn kind(context: &mut Context<'_>, path: &str, asked: bool) -> Option<Kind> {
         Ok(text) => text,
         Err(why) => {
             if asked {
-                context.fault(path, why);
+                context.fault(path, &why);
             }
             return None;
         }
@@ -206,7 +205,7 @@ fn kind(context: &mut Context<'_>, path: &str, asked: bool) -> Option<Kind> {
         Err(fault) => {
             // Other YAML of the project (templates of charts) is nobody's concern, unless it was asked for.
             if asked || text.contains("azuremlschemas") || in_config_folder(path) {
-                context.faults.push(fault);
+                context.faults.push(*fault);
             }
             return None;
         }

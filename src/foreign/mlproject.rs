@@ -101,16 +101,15 @@ fn braces(text: &str, references: &[(String, String)]) -> String {
             continue;
         }
         let name = from.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        match name.and_then(|(name, next)| Some((references.iter().find(|(known, _)| known == name)?, next))) {
-            Some(((_, reference), next)) => {
-                out.push_str(reference);
-                rest = next;
-            }
-            None => {
-                let mut chars = from.chars();
-                out.extend(chars.next());
-                rest = chars.as_str();
-            }
+        if let Some(((_, reference), next)) =
+            name.and_then(|(name, next)| Some((references.iter().find(|(known, _)| known == name)?, next)))
+        {
+            out.push_str(reference);
+            rest = next;
+        } else {
+            let mut chars = from.chars();
+            out.extend(chars.next());
+            rest = chars.as_str();
         }
     }
     out.push_str(rest);

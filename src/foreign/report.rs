@@ -118,7 +118,9 @@ impl Report {
             _ if is_empty(at.node) => return self.add(at, Outcome::Default, "empty"),
             _ => return self.none(at, why),
         };
-        below.iter().for_each(|below| self.rest_of(below, why));
+        for below in &below {
+            self.rest_of(below, why);
+        }
     }
 
     /// Whether an item of a list is in the account.

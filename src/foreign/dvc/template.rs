@@ -115,16 +115,13 @@ pub(super) fn expand(text: &str, values: &Node) -> (String, Vec<String>) {
             rest = after;
             continue;
         };
-        match lookup(name, values) {
-            Some(found) => {
-                out.push_str(&shown(&found));
-                used.push(name.trim().to_owned());
-            }
-            None => {
-                out.push_str("${");
-                out.push_str(name);
-                out.push('}');
-            }
+        if let Some(found) = lookup(name, values) {
+            out.push_str(&shown(&found));
+            used.push(name.trim().to_owned());
+        } else {
+            out.push_str("${");
+            out.push_str(name);
+            out.push('}');
         }
         rest = next;
     }

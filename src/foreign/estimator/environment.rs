@@ -83,8 +83,12 @@ fn dependencies(arguments: &Arguments<'_>, name: &str, found: &mut Conda, depth:
                 }
                 _ => Vec::new(),
             };
-            texts("conda_packages").iter().for_each(|text| found.package(text));
-            texts("pip_packages").iter().for_each(|text| found.pip(text));
+            for text in &texts("conda_packages") {
+                found.package(text);
+            }
+            for text in &texts("pip_packages") {
+                found.pip(text);
+            }
         }
         _ => {}
     }

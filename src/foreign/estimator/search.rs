@@ -14,7 +14,7 @@ pub(super) fn search(
     arguments: &Arguments<'_>,
     place: &Place<'_>,
     made: &[(String, String)],
-) -> Option<Option<Experiment>> {
+) -> Option<Experiment> {
     let get = |name: &str| {
         arguments.get(
             name,
@@ -80,7 +80,7 @@ pub(super) fn search(
         ..base
     };
     found.apply(&mut one);
-    Some(Some(one))
+    Some(one)
 }
 
 fn policy(callee: &str, arguments: &Arguments<'_>) -> Keys {

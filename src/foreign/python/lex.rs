@@ -62,7 +62,7 @@ impl Lexer {
                 c if c.is_whitespace() => self.at += 1,
                 c if c.is_alphabetic() || c == '_' => self.name(),
                 c if c.is_ascii_digit() || (c == '.' && self.peek(1).is_some_and(|d| d.is_ascii_digit())) => {
-                    self.number()
+                    self.number();
                 }
                 c => {
                     match c {
@@ -161,7 +161,7 @@ impl Lexer {
                 text.push(c);
             }
         }
-        let literal = !prefix.contains('b') && !(prefix.contains('f') && text.contains('{'));
+        let literal = !prefix.contains('b') && (!prefix.contains('f') || !text.contains('{'));
         self.words.push((Word::Text(literal.then_some(text)), line));
     }
 }

@@ -87,9 +87,8 @@ impl Reader<'_> {
         while let Some(word) = self.peek() {
             match word {
                 Word::Sign('(' | '[' | '{') => depth += 1,
-                Word::Sign(')' | ']' | '}') if depth == 0 => return,
+                Word::Sign(')' | ']' | '}' | ',') if depth == 0 => return,
                 Word::Sign(')' | ']' | '}') => depth -= 1,
-                Word::Sign(',') if depth == 0 => return,
                 _ => {}
             }
             self.at += 1;

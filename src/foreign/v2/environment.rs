@@ -67,24 +67,21 @@ fn table(context: &mut Context<'_>, at: &At<'_>, name: &str) -> Option<Environme
     let image = at.get("image").and_then(|place| Some((place.clone(), place.scalar()?)));
     let mut one = packages(context, at, name);
     if let Some((place, image)) = image {
-        match &mut one {
-            Some(one) => {
-                one.comments.push(format!("It ran in {image}, with these packages built into it."));
-                context.report.none(
-                    &place,
-                    "packages are installed in an environment of their own; `docker = { image = … }` stands alone",
-                );
-            }
-            None => {
-                context.report.translated(&place, "docker = { image = … }");
-                let keys: Keys = vec![("docker".into(), Toml::Table(vec![("image".into(), Toml::text(image))]))];
-                one = Some(Environment {
-                    name: name.to_owned(),
-                    comments: vec![format!("From {}.", place.place())],
-                    keys,
-                    ..Environment::default()
-                });
-            }
+        if let Some(one) = &mut one {
+            one.comments.push(format!("It ran in {image}, with these packages built into it."));
+            context.report.none(
+                &place,
+                "packages are installed in an environment of their own; `docker = { image = … }` stands alone",
+            );
+        } else {
+            context.report.translated(&place, "docker = { image = … }");
+            let keys: Keys = vec![("docker".into(), Toml::Table(vec![("image".into(), Toml::text(image))]))];
+            one = Some(Environment {
+                name: name.to_owned(),
+                comments: vec![format!("From {}.", place.place())],
+                keys,
+                ..Environment::default()
+            });
         }
     }
     if let Some(build) = at.get("build") {

@@ -12,12 +12,11 @@ pub(super) fn translate(text: &str, known: &dyn Fn(&str) -> Option<String>) -> (
     while let Some((before, after)) = rest.split_once("${{") {
         let Some((name, next)) = after.split_once("}}") else { break };
         out.push_str(&escape(before));
-        match known(name.trim()) {
-            Some(value) => out.push_str(&value),
-            None => {
-                unknown.push(name.trim().to_owned());
-                out.push_str(&escape(&format!("${{{{{name}}}}}")));
-            }
+        if let Some(value) = known(name.trim()) {
+            out.push_str(&value);
+        } else {
+            unknown.push(name.trim().to_owned());
+            out.push_str(&escape(&format!("${{{{{name}}}}}")));
         }
         rest = next;
     }

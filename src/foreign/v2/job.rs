@@ -6,6 +6,7 @@ use super::super::doc::At;
 use super::super::look::Context;
 use super::super::model::{Experiment, Keys, Toml};
 use super::super::names;
+use super::distribution::distribution;
 use super::{Bound, Scope, environment, expression};
 use crate::value::Value;
 
@@ -54,7 +55,7 @@ pub(super) fn build(
 }
 
 /// A spark job: its entry, submitted with spark-submit.
-pub(super) fn spark(context: &mut Context<'_>, at: &At<'_>, name: &str, scope: &Scope) -> Option<String> {
+pub(super) fn spark(context: &mut Context<'_>, at: &At<'_>, name: &str, scope: &Scope) {
     let mut one =
         Experiment { name: name.to_owned(), comments: vec![format!("From {}.", at.place())], ..Experiment::default() };
     about(context, at, &mut one);
@@ -100,7 +101,7 @@ pub(super) fn spark(context: &mut Context<'_>, at: &At<'_>, name: &str, scope: &
         with.keys.push(("spark".into(), Toml::Table(table)));
         one.environment = Some(context.proposal.environment(with));
     }
-    Some(context.proposal.experiment(one))
+    context.proposal.experiment(one);
 }
 
 /// What describes a job.
@@ -299,7 +300,9 @@ fn common(context: &mut Context<'_>, job: &At<'_>, code: &At<'_>, one: &mut Expe
     let get = |key: &str| job.get(key).or_else(|| code.get(key)).filter(|at| !super::super::report::is_empty(at.node));
     let variables = get("environment_variables").map(|table| {
         let wrapped = table.entries();
-        wrapped.iter().for_each(|entry| context.report.taken(entry, "variables of the environment"));
+        for entry in &wrapped {
+            context.report.taken(entry, "variables of the environment");
+        }
         wrapped
             .iter()
             .filter_map(|entry| Some((entry.key.clone(), crate::project::template::escape(&entry.scalar()?))))
@@ -324,9 +327,9 @@ fn common(context: &mut Context<'_>, job: &At<'_>, code: &At<'_>, one: &mut Expe
     if let Some((text, place)) = compute.or_else(|| scope.compute.clone().map(|text| (text, None))) {
         let name = text.strip_prefix("azureml:").unwrap_or(&text).rsplit('/').next().unwrap_or_default().to_owned();
         if name == "local" {
-            place
-                .iter()
-                .for_each(|place| context.report.taken(place, "this machine, the target of jobs that name none"));
+            if let Some(place) = &place {
+                context.report.taken(place, "this machine, the target of jobs that name none");
+            }
         } else if !name.is_empty() {
             let workspace = context.workspace.clone();
             let target = super::super::workspace::target(
@@ -335,12 +338,10 @@ fn common(context: &mut Context<'_>, job: &At<'_>, code: &At<'_>, one: &mut Expe
                 workspace.as_ref(),
                 &mut context.proposal,
             );
-            place.iter().for_each(|place| {
-                context.report.translated(
-                    place,
-                    format!("targets.{target}; jobs run here until it is chosen (`--target {target}`)"),
-                )
-            });
+            if let Some(place) = &place {
+                let becomes = format!("targets.{target}; jobs run here until it is chosen (`--target {target}`)");
+                context.report.translated(place, becomes);
+            }
             one.former_target = Some(target);
         }
     }
@@ -353,48 +354,11 @@ fn common(context: &mut Context<'_>, job: &At<'_>, code: &At<'_>, one: &mut Expe
     }
     if scope.rerun || get("is_deterministic").and_then(|place| place.truth()) == Some(false) {
         one.more.push(("cache".into(), Toml::Value(Value::Bool(false))));
-        get("is_deterministic").iter().for_each(|place| context.report.translated(place, "cache = false"));
-    } else {
-        get("is_deterministic").iter().for_each(|place| context.report.holds(place));
-    }
-    distribution(context, get("distribution"), get("resources"), one);
-}
-
-fn distribution(context: &mut Context<'_>, place: Option<At<'_>>, resources: Option<At<'_>>, one: &mut Experiment) {
-    let count = resources.as_ref().and_then(|at| at.get("instance_count"));
-    let nodes = count.as_ref().and_then(At::whole).filter(|n| *n > 0).unwrap_or(1);
-    let whole = |key: &str| place.as_ref().and_then(|at| at.get(key)).and_then(|at| at.whole()).filter(|n| *n > 0);
-    let kind =
-        place.as_ref().and_then(|at| at.get("type")).and_then(|at| at.scalar()).unwrap_or_default().to_lowercase();
-    let each = whole("process_count_per_instance").unwrap_or(1);
-    let mut keys: Keys = match kind.as_str() {
-        "pytorch" | "mpi" => vec![
-            ("type".into(), Toml::text(&kind)),
-            ("nodes".into(), Toml::integer(nodes)),
-            ("processes".into(), Toml::integer(nodes.saturating_mul(each))),
-        ],
-        "tensorflow" => vec![
-            ("type".into(), Toml::text("tensorflow")),
-            ("nodes".into(), Toml::integer(nodes)),
-            ("processes".into(), Toml::integer(nodes)),
-            ("workers".into(), Toml::integer(whole("worker_count").unwrap_or(nodes))),
-        ],
-        _ => Vec::new(),
-    };
-    if let (Some(servers), "tensorflow") = (whole("parameter_server_count"), kind.as_str()) {
-        keys.push(("parameter_servers".into(), Toml::integer(servers)));
-    }
-    match (&place, keys.is_empty()) {
-        (Some(place), false) => context.report.translated(place, "distributed"),
-        (Some(place), true) => context.report.none(place, "no launcher of that kind"),
-        _ => {}
-    }
-    if let Some(count) = count {
-        match (nodes, keys.is_empty()) {
-            (1, _) => context.report.holds(&count),
-            (_, false) => context.report.translated(&count, "distributed.nodes"),
-            (_, true) => context.report.none(&count, "several nodes without a distribution: no launcher is known"),
+        if let Some(place) = &get("is_deterministic") {
+            context.report.translated(place, "cache = false");
         }
+    } else if let Some(place) = &get("is_deterministic") {
+        context.report.holds(place);
     }
-    one.distributed = keys;
+    distribution(context, get("distribution").as_ref(), get("resources").as_ref(), one);
 }

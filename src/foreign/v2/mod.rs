@@ -1,5 +1,6 @@
 //! Azure ML v2 YAML: command, sweep, pipeline, spark, component, environment and compute documents (azure-ml.md §5.1).
 
+mod distribution;
 mod environment;
 mod expression;
 mod job;

@@ -6,7 +6,7 @@ use super::super::names;
 use super::{Bound, Scope, job, sweep};
 
 /// A pipeline; nested ones too, with what the outer one binds in `outer`.
-pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: &Scope) -> Option<String> {
+pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: &Scope) {
     let taken = |context: &Context<'_>, name: &str| {
         let start = format!("outputs/{name}/");
         context.proposal.experiments.iter().any(|one| one.outputs.iter().any(|(_, path)| path.starts_with(&start)))
@@ -68,7 +68,6 @@ pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: 
     for doc in components.iter().flatten() {
         context.report.rest(doc, "an Amlfile has nothing like it");
     }
-    Some(name)
 }
 
 fn settings(context: &mut Context<'_>, at: &At<'_>, scope: &mut Scope) {

@@ -1,6 +1,7 @@
 //! Files and folders as DVC hashes them (<https://dvc.org/doc/user-guide/project-structure/internal-files>), to see
 //! whether what its lock says is still so.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
@@ -22,7 +23,6 @@ pub(super) fn matches(root: &Path, hashed: &Hashed) -> io::Result<bool> {
 }
 
 fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
     digest.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -65,7 +65,7 @@ fn folder(place: &Path, unix: bool) -> io::Result<String> {
         if at > 0 {
             listing.push_str(", ");
         }
-        listing.push_str(&format!("{{\"md5\": \"{md5}\", \"relpath\": {}}}", ascii_json(path)));
+        let _ = write!(listing, "{{\"md5\": \"{md5}\", \"relpath\": {}}}", ascii_json(path));
     }
     listing.push(']');
     Ok(hex(&Md5::digest(listing.as_bytes())))
@@ -73,7 +73,6 @@ fn folder(place: &Path, unix: bool) -> io::Result<String> {
 
 /// A JSON text with everything beyond ASCII escaped.
 fn ascii_json(text: &str) -> String {
-    use std::fmt::Write as _;
     let quoted = serde_json::Value::String(text.to_owned()).to_string();
     let mut out = String::new();
     for c in quoted.chars() {

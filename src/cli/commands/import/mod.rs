@@ -86,7 +86,7 @@ pub fn run(paths: &[PathBuf], check: bool, common: &Common, here: &Surroundings)
             Done::Written => console::err(&format!("wrote {shown}; next: `amlrun -n` says what would run")),
             Done::Unchanged => console::err(&format!("{shown} says all that already")),
             Done::Differs => {
-                console::err(&format!("{shown} exists and was left as it is; the diff above is what it lacks"))
+                console::err(&format!("{shown} exists and was left as it is; the diff above is what it lacks"));
             }
             Done::Checked => console::err("nothing was written (--check)"),
         }

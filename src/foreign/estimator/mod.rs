@@ -34,10 +34,10 @@ pub fn is_likely(text: &str) -> bool {
 /// Reads one.
 pub fn import(context: &mut Context<'_>, path: &str) {
     let Some(Ok(text)) = context.look.read(path) else { return };
-    let script = if path.ends_with(".ipynb") {
+    let script = if std::path::Path::new(path).extension().is_some_and(|ending| ending == "ipynb") {
         match notebook(&text) {
             Ok(script) => script,
-            Err(why) => return context.fault(path, why),
+            Err(why) => return context.fault(path, &why),
         }
     } else {
         text
@@ -52,7 +52,7 @@ pub fn import(context: &mut Context<'_>, path: &str) {
         let place = Place { path, line: *line };
         let one = match last {
             "ScriptRunConfig" => Some(script_run(context, &arguments, &place)),
-            "HyperDriveConfig" => search(context, &arguments, &place, &made),
+            "HyperDriveConfig" => search(context, &arguments, &place, &made).map(Some),
             _ => ESTIMATORS
                 .iter()
                 .find(|(name, _)| *name == last)
@@ -99,7 +99,7 @@ fn notebook(text: &str) -> Result<String, String> {
         }
         match cell.get("source") {
             Some(serde_json::Value::Array(lines)) => {
-                lines.iter().filter_map(serde_json::Value::as_str).for_each(|line| script.push_str(line))
+                lines.iter().filter_map(serde_json::Value::as_str).for_each(|line| script.push_str(line));
             }
             Some(serde_json::Value::String(lines)) => script.push_str(lines),
             _ => {}
@@ -220,8 +220,12 @@ fn estimator(
         Some(Py::List(items)) => items.iter().filter_map(|item| item.text().map(str::to_owned)).collect::<Vec<_>>(),
         _ => Vec::new(),
     };
-    texts(get("conda_packages")).iter().for_each(|text| conda.package(text));
-    texts(get("pip_packages")).iter().for_each(|text| conda.pip(text));
+    for text in &texts(get("conda_packages")) {
+        conda.package(text);
+    }
+    for text in &texts(get("pip_packages")) {
+        conda.pip(text);
+    }
     let own = |package: &String| preset.contains(&package.as_str());
     let named =
         |package: &String| package.split(['=', '<', '>', '~', '!', '[']).next().unwrap_or_default().trim().to_owned();
@@ -322,10 +326,10 @@ fn target(context: &mut Context<'_>, value: Option<Py>, place: &Place<'_>, one: 
             place.report(context, "compute_target", Outcome::Translated, "a comment; jobs run on this machine");
         }
         Some(Py::Text(_)) => {
-            place.report(context, "compute_target", Outcome::Taken, "this machine, the target of jobs that name none")
+            place.report(context, "compute_target", Outcome::Taken, "this machine, the target of jobs that name none");
         }
         Some(_) => {
-            place.report(context, "compute_target", Outcome::NoCounterpart, "not literal; jobs run on this machine")
+            place.report(context, "compute_target", Outcome::NoCounterpart, "not literal; jobs run on this machine");
         }
         None => {}
     }

@@ -1,4 +1,4 @@
-//! `.runconfig` files of SDK and CLI v1 in all their dialects (azure-ml.md §1.7): camelCase, snake_case, Title-case, JSON,
+//! `.runconfig` files of SDK and CLI v1 in all their dialects (azure-ml.md §1.7): `camelCase`, `snake_case`, `Title-case`, JSON,
 //! environments by path or inline, keys of older versions.
 //!
 //! Keys are found whatever their case and underscores; what stands under names of the user's choice is read as it is.
@@ -123,8 +123,8 @@ fn target(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment) -> Optio
         context.report.taken(&place, "this machine, the target of jobs that name none");
         return compute;
     }
-    let chosen = match (&address, kind.as_str()) {
-        (Some(address), "remote" | "remotedocker" | "virtualmachine" | "cluster") => {
+    let chosen =
+        if let (Some(address), "remote" | "remotedocker" | "virtualmachine" | "cluster") = (&address, kind.as_str()) {
             let doc = compute.as_ref().map(Doc::at);
             let user = doc.as_ref().and_then(|doc| doc.said("username")).and_then(|user| user.scalar());
             let host = address.scalar().unwrap_or_default();
@@ -141,12 +141,10 @@ fn target(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment) -> Optio
             }
             let comments = vec![format!("The machine of {}.", address.place())];
             context.proposal.target(super::model::Target { name: names::plain(&name), comments, keys })
-        }
-        _ => {
+        } else {
             let workspace = context.workspace.clone();
             workspace::target(&name, &place, workspace.as_ref(), &mut context.proposal)
-        }
-    };
+        };
     context
         .report
         .translated(&place, format!("targets.{chosen}; jobs run here until it is chosen (`--target {chosen}`)"));
