@@ -3,8 +3,8 @@
 //! Called by `cli`. Its own thread owns all state and tells all events; hashing, building, running and collecting happen
 //! on worker threads that answer by mail.
 
-mod argv;
 pub mod adopt;
+mod argv;
 pub mod attempt;
 pub mod byproducts;
 pub mod collect;

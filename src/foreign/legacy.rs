@@ -93,7 +93,9 @@ fn account(context: &mut Context<'_>, list: &At<'_>, found: &Conda) {
 /// The `environment:` of a run configuration: a table, a path to one, or a name. `root` is the project's folder.
 pub fn environment(context: &mut Context<'_>, at: &At<'_>, root: &str, name: &str) -> Option<String> {
     if let Some(text) = at.scalar() {
-        if let Some(path) = names::from(root, &text).filter(|path| context.look.there(path) == Some(false)) {
+        let candidates = [names::from(root, &text), names::from(at.doc.folder(), &text)];
+        let found = candidates.into_iter().flatten().find(|path| context.look.there(path) == Some(false));
+        if let Some(path) = found {
             let doc = context.doc(&path)?;
             context.report.translated(at, format!("environments, from {path}"));
             let found = environment_table(context, &doc.at(), root, name);
