@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::Content;
+use crate::digest::Digest;
 use crate::ids::RunId;
+use crate::relpath::RelPath;
 
 /// One attempt to run a job, complete: a target needs nothing else.
 #[derive(Debug, Clone)]
@@ -70,4 +73,93 @@ pub struct Usage {
     pub cpu_ms: u64,
     /// The largest resident set of one process, in bytes.
     pub peak_memory: u64,
+}
+
+/// One attempt to run a job on another machine, complete: a remote target needs nothing else.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// The run's identity, which is also the key of its submission: what was submitted under it once is never again.
+    pub run: RunId,
+    /// The job's name, for people who look at an engine's queue.
+    pub job: String,
+    /// What is executed.
+    pub program: Program,
+    /// The working directory, below the run directory.
+    pub cwd: RelPath,
+    /// Folders that must be there, below the run directory.
+    pub folders: Vec<RelPath>,
+    /// What is laid out in the run directory.
+    pub items: Vec<Item>,
+    /// The variables that are the job's own; what every program needs besides is the target's.
+    pub variables: BTreeMap<String, String>,
+    /// Variables that are written nowhere.
+    pub secrets: BTreeMap<String, String>,
+    /// What the job runs in.
+    pub recipe: Recipe,
+    /// Slots of CPU.
+    pub cpus: u32,
+    /// GPUs.
+    pub gpus: u32,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// The longest it may take.
+    pub time: Option<Duration>,
+    /// How long a gentle end may take before the kill.
+    pub grace: Duration,
+}
+
+/// What is executed on another machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// The recipe's Python, with these arguments.
+    Python(Vec<String>),
+    /// These words, found on the target's PATH.
+    Words(Vec<String>),
+}
+
+/// A tree, a file or a link at its place in a run directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Where, below the run directory.
+    pub path: RelPath,
+    /// What.
+    pub content: Content,
+}
+
+/// What a job runs in, as a target can make or check it. Its key is the same wherever it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipe {
+    /// Whatever is there: a bare command.
+    Bare,
+    /// An interpreter that is there already, and what was found of it here: another one would be another key.
+    UserManaged {
+        /// As written in the Amlfile.
+        wanted: String,
+        /// The facts of its key.
+        facts: BTreeMap<String, String>,
+    },
+    /// A virtual environment made from a lock.
+    Managed {
+        /// The digest of its key.
+        key: Digest,
+        /// `CPython 3.11.7`.
+        python: String,
+        /// `linux-x86_64-gnu`.
+        platform: String,
+        /// A requirements file with hashes; may be empty.
+        pinned: String,
+        /// One without; may be empty.
+        unhashed: String,
+    },
+}
+
+/// Where a run on a remote target is to be found again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The run, which is the key of its submission.
+    pub run: RunId,
+    /// The target's name.
+    pub target: String,
+    /// Where that was: `azureuser@vm`, for people.
+    pub place: String,
 }

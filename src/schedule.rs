@@ -3,7 +3,7 @@
 //!
 //! Driven by `engine`. Every change of a job's state goes through `Schedule::set`, so that the counts cannot drift.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::JobId;
 
@@ -61,6 +61,9 @@ pub struct Schedule {
     free: Capacity,
     free_gpus: BTreeSet<u32>,
     granted: Vec<Vec<u32>>,
+    /// Jobs that run elsewhere, by the pool that they take a place of, and the free places of each.
+    elsewhere: BTreeMap<JobId, usize>,
+    places: BTreeMap<usize, u32>,
     ready: BTreeSet<JobId>,
     queued: BTreeSet<JobId>,
     unsettled: usize,
@@ -98,12 +101,27 @@ impl Schedule {
             demands: demands.iter().map(cut).collect(),
             free: Capacity { cpus: machine.cpus.max(1), ..machine },
             free_gpus: (0..machine.gpus).collect(),
+            elsewhere: BTreeMap::new(),
+            places: BTreeMap::new(),
             ready,
             queued: BTreeSet::new(),
             instead: None,
             skipped: Vec::new(),
             keep_going,
         }
+    }
+
+    /// A job runs elsewhere: it takes nothing of this machine, but one of this many places of its pool.
+    pub fn send_elsewhere(&mut self, job: JobId, pool: usize, places: u32) {
+        self.demands[job.0] = Capacity::default();
+        self.elsewhere.insert(job, pool);
+        self.places.insert(pool, places);
+    }
+
+    /// How many jobs run elsewhere.
+    #[must_use]
+    pub fn running_elsewhere(&self) -> usize {
+        self.elsewhere.keys().filter(|job| self.states[job.0] == State::Running).count()
     }
 
     /// Where a job stands.
@@ -131,11 +149,16 @@ impl Schedule {
         let mut found = None;
         for &job in &self.queued {
             let demand = self.demands[job.0];
-            if demand.cpus <= self.free.cpus && demand.gpus <= self.free.gpus && demand.memory <= self.free.memory {
+            let place = self.elsewhere.get(&job).is_none_or(|pool| self.places.get(pool).is_none_or(|free| *free > 0));
+            if place
+                && demand.cpus <= self.free.cpus
+                && demand.gpus <= self.free.gpus
+                && demand.memory <= self.free.memory
+            {
                 found = Some(job);
                 break;
             }
-            if self.free.cpus == 0 {
+            if self.free.cpus == 0 && self.elsewhere.is_empty() {
                 break;
             }
         }
@@ -217,6 +240,13 @@ impl Schedule {
     fn set(&mut self, job: JobId, to: State) {
         let from = std::mem::replace(&mut self.states[job.0], to);
         let demand = self.demands[job.0];
+        if let Some(free) = self.elsewhere.get(&job).and_then(|pool| self.places.get_mut(pool)) {
+            match (from == State::Running, to == State::Running) {
+                (true, false) => *free += 1,
+                (false, true) => *free = free.saturating_sub(1),
+                _ => {}
+            }
+        }
         match from {
             State::Ready => {
                 self.ready.remove(&job);
@@ -283,6 +313,23 @@ mod tests {
         assert_eq!(schedule.next_to_start().map(|s| s.0), Some(JobId(3)));
         schedule.done(JobId(3));
         assert!(schedule.settled());
+    }
+
+    #[test]
+    fn jobs_elsewhere_take_places_there_and_nothing_here() {
+        let mut schedule = Schedule::new(&vec![vec![]; 4], &[one(1); 4], one(1), false);
+        for job in 0..3 {
+            schedule.send_elsewhere(JobId(job), 7, 2);
+        }
+        while let Some(job) = schedule.next_to_judge() {
+            schedule.stale(job);
+        }
+        let mut started: Vec<usize> = std::iter::from_fn(|| schedule.next_to_start()).map(|(job, _)| job.0).collect();
+        assert_eq!(started, [0, 1, 3], "two there, one here");
+        assert_eq!(schedule.running_elsewhere(), 2);
+        schedule.done(JobId(0));
+        started.extend(schedule.next_to_start().map(|(job, _)| job.0));
+        assert_eq!(started, [0, 1, 3, 2]);
     }
 
     #[test]

@@ -12,15 +12,19 @@ use crate::clock::{Clock, SystemClock};
 use crate::console::ci::Service;
 use crate::engine::locks::Locks;
 use crate::engine::sharing::Sharing;
-use crate::engine::{EngineError, World};
+use crate::engine::{EngineError, Remotes, World};
 use crate::environment::{Builder, Halt, Setup};
 use crate::history::Invocation;
 use crate::history::sqlite::SqliteHistory;
 use crate::plan::job::Plan;
+use crate::project::model::{Project, TargetKind};
 use crate::relpath::RelPath;
 use crate::schedule::Capacity;
 use crate::store::disk::DiskStore;
 use crate::target::local::Local;
+use crate::target::remote::Remote;
+use crate::target::slurm::Slurm;
+use crate::target::ssh::Ssh;
 use crate::tree::Ground;
 
 /// Everything that a world borrows.
@@ -33,6 +37,7 @@ pub struct Parts<'c> {
     store: DiskStore,
     environments: Builder,
     local: Local<'c>,
+    remotes: Remotes<'c>,
     locks: Locks,
     shared: Option<Sharing>,
     variables: BTreeMap<String, String>,
@@ -56,6 +61,7 @@ impl<'c> Parts<'c> {
             store: DiskStore::open(&state.join("objects-v1")),
             environments: Builder::new(setup(&loaded.root, lock_file, here)),
             local: Local::new(clock),
+            remotes: remotes(&loaded.project, here, clock),
             locks: Locks::new(&state),
             shared: None,
             variables: here.variables.clone(),
@@ -87,6 +93,7 @@ impl<'c> Parts<'c> {
             environments: &self.environments,
             local: &self.local,
             shared: self.shared.as_ref(),
+            remotes: &self.remotes,
             locks: &self.locks,
             variables: &self.variables,
         }
@@ -119,6 +126,25 @@ impl<'c> Parts<'c> {
                 .hint("amlrun keeps its state in the workspace, which must be writable for a run")
         })
     }
+}
+
+/// The targets elsewhere that this build carries out. None is connected to before it is needed.
+#[must_use]
+pub fn remotes<'c>(project: &Project, here: &Surroundings, clock: &'c dyn Clock) -> Remotes<'c> {
+    let cache = here.cache_folder();
+    let made = project.targets.iter().enumerate().filter_map(|(at, target)| {
+        let remote: Box<dyn Remote + 'c> = match target.kind {
+            TargetKind::Slurm => {
+                let login = target.options.get("login").and_then(toml::Value::as_str);
+                let login = login.and_then(|name| project.targets.iter().find(|other| other.name == name));
+                Box::new(Slurm::new(target, login, &cache, clock))
+            }
+            TargetKind::Ssh => Box::new(Ssh::new(target, &cache, clock)),
+            _ => return None,
+        };
+        Some((at, remote))
+    });
+    made.collect()
 }
 
 /// What environments are made of here. Variables that change what a Python finds do not reach a job, so they may not

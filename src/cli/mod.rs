@@ -76,6 +76,9 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
         Some(Command::Import { paths, check }) => command::import::run(paths, *check, common, here),
         Some(Command::Init { print }) => command::init::run(*print, common, here),
         Some(Command::Graph { plan, format }) => command::graph::run(plan, format, common, here),
+        Some(Command::Attach { names }) => command::elsewhere::attach(names, &cli.run, here),
+        Some(Command::Cancel { names, all: _ }) => command::elsewhere::cancel(names, common, here),
+        Some(Command::Targets(command)) => command::targets::run(command, common, here),
         Some(Command::Completions { shell }) => command::completions::run(*shell),
         Some(Command::Schema) => command::schema::run(),
     }

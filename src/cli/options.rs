@@ -111,6 +111,9 @@ pub struct RunOptions {
     /// Which shared cache.
     #[command(flatten)]
     pub cache: CacheOptions,
+    /// Follow what was submitted before, submit nothing (`amlrun attach`).
+    #[arg(skip)]
+    pub attach: bool,
 }
 
 impl RunOptions {
@@ -196,6 +199,23 @@ pub enum Command {
         #[command(subcommand)]
         command: CacheCommand,
     },
+    /// Follow runs that go on elsewhere, and bring their results back
+    Attach {
+        /// Runs, jobs or experiments; all without any
+        names: Vec<String>,
+    },
+    /// End runs that go on elsewhere
+    Cancel {
+        /// Runs, jobs or experiments; `--all` for all
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// All of this project
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+    },
+    /// List compute targets, and check whether they can be used
+    #[command(subcommand)]
+    Targets(TargetsCommand),
     /// Print a completion script
     Completions {
         /// The shell
@@ -303,6 +323,18 @@ pub enum SnapshotCommand {
         run: String,
         /// The folder, which must not exist yet
         folder: PathBuf,
+    },
+}
+
+/// `amlrun targets`.
+#[derive(Debug, Subcommand)]
+pub enum TargetsCommand {
+    /// List them
+    List,
+    /// Check whether they can be reached, and what they have
+    Check {
+        /// Only these
+        names: Vec<String>,
     },
 }
 

@@ -72,7 +72,7 @@ impl std::fmt::Debug for Lines {
 /// The last line: what an invocation came to, in counts; `up to date` where nothing ran.
 pub fn last_line(to: &mut String, summary: &Summary, dry_run: bool) {
     let s = summary;
-    let idle = [s.ran, s.failed, s.skipped, s.canceled, s.would_run, s.may_run].iter().all(|n| *n == 0);
+    let idle = [s.ran, s.failed, s.skipped, s.canceled, s.detached, s.would_run, s.may_run].iter().all(|n| *n == 0);
     if s.interrupted {
         to.push_str("interrupted: ");
     }
@@ -94,6 +94,7 @@ pub fn last_line(to: &mut String, summary: &Summary, dry_run: bool) {
         (s.failed, "failed"),
         (s.skipped, "skipped"),
         (s.canceled, "canceled"),
+        (s.detached, "detached"),
     ];
     let mut first = true;
     for (n, word) in counts.into_iter().filter(|(n, _)| *n > 0) {

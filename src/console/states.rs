@@ -95,16 +95,21 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// All states as JSON: `{"jobs": […], "fresh": 1, "stale": 2, "may_run": 0}`.
+/// All states as JSON: `{"jobs": […], "fresh": 1, "stale": 2, "may_run": 0}`, and what goes on elsewhere, where anything
+/// does.
 #[must_use]
-pub fn states_json(states: &[State]) -> String {
+pub fn states_json(states: &[State], elsewhere: &[Value]) -> String {
     let count = |wanted| states.iter().filter(|state| word(&state.verdict) == wanted).count();
-    super::json::document(&json!({
+    let mut all = json!({
         "jobs": states.iter().map(State::json).collect::<Vec<_>>(),
         "fresh": count("fresh"),
         "stale": count("stale"),
         "may_run": count("may-run"),
-    }))
+    });
+    if !elsewhere.is_empty() {
+        all["elsewhere"] = elsewhere.into();
+    }
+    super::json::document(&all)
 }
 
 /// `amlrun status`: a row per job and a line of counts. `columns` is the terminal's width, if it goes to one; `verbose`

@@ -83,7 +83,7 @@ fn why_tells_every_reason() {
 
 #[test]
 fn text_and_json_tell_the_same() {
-    let value: Value = serde_json::from_str(&states_json(&states())).unwrap();
+    let value: Value = serde_json::from_str(&states_json(&states(), &[])).unwrap();
     assert_eq!(value["stale"], 1);
     assert_eq!(
         value["jobs"][1],

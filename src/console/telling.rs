@@ -113,6 +113,17 @@ impl Teller {
             Event::JobWaiting { job, why } if !live || verbose => {
                 self.fact(to, *job, Paint::Active, "waiting", &format!(": {}", clean(why)));
             }
+            Event::JobAttached { job, run, place } => {
+                self.fact(to, *job, Paint::Active, "attached", &format!(" to run {} on {}", run.short(), clean(place)));
+            }
+            Event::JobDetached { job, run, place } => {
+                let rest = format!(
+                    ": run {0} goes on on {1}; `amlrun attach` follows it again, `amlrun cancel {0}` ends it",
+                    run.short(),
+                    clean(place)
+                );
+                self.fact(to, *job, Paint::Caution, "detached", &rest);
+            }
             Event::JobRetried { job, outcome, attempt, delay_ms } => {
                 let mut rest = format!(" {attempt} failed: {}; trying again in ", outcome_phrase(outcome));
                 words::push_duration(&mut rest, *delay_ms);

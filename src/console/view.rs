@@ -73,7 +73,7 @@ impl View {
             Event::JobWaiting { job, why } => {
                 self.going.insert(*job, going(why.clone(), true));
             }
-            Event::JobStarted { job, .. } => {
+            Event::JobStarted { job, .. } | Event::JobAttached { job, .. } => {
                 self.first_start.get_or_insert(now);
                 self.going.insert(*job, going(String::new(), false));
             }
@@ -91,7 +91,10 @@ impl View {
                 self.runs_ended += 1;
                 self.settle(*job);
             }
-            Event::JobRestored { job, .. } | Event::JobSkipped { job, .. } | Event::JobWouldRun { job, .. } => {
+            Event::JobRestored { job, .. }
+            | Event::JobDetached { job, .. }
+            | Event::JobSkipped { job, .. }
+            | Event::JobWouldRun { job, .. } => {
                 self.settle(*job);
             }
             _ => {}

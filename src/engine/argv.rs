@@ -1,10 +1,11 @@
 //! What a job executes: its script or its command as an argv.
 //!
-//! Called by `attempt`. It looks for programs and starts none.
+//! Called by `attempt` and `parcel`. It looks for programs and starts none.
 
 use std::path::Path;
 
 use crate::environment::Activation;
+use crate::launch::Program;
 use crate::plan::job::{Command, Job, Runner};
 use crate::target::command::{self, Programs};
 
@@ -64,5 +65,24 @@ pub(super) fn contained(job: &Job, cwd: &Path) -> Vec<String> {
             argv.extend(arguments.iter().cloned());
             argv
         }
+    }
+}
+
+/// What is executed on another machine, whose programs are its own.
+pub(super) fn elsewhere(job: &Job) -> Program {
+    let words = |first: &[&str], arguments: &[String]| {
+        Program::Words(first.iter().map(|&word| word.to_owned()).chain(arguments.iter().cloned()).collect())
+    };
+    match &job.command {
+        Command::Shell(text) => words(&["/bin/sh", "-c", text], &[]),
+        Command::Script { script, arguments, runner } => match runner {
+            Runner::Python => {
+                Program::Python(std::iter::once(script.clone()).chain(arguments.iter().cloned()).collect())
+            }
+            Runner::Shell => words(&["/bin/sh", script], arguments),
+            Runner::Rscript => words(&["Rscript", script], arguments),
+            // With a slash, so that it is the script and not a program of that name.
+            Runner::Itself => words(&[&format!("./{script}")], arguments),
+        },
     }
 }

@@ -3,34 +3,35 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use super::collect::{Collected, collect, keep_outputs_folder};
+use super::collect::{Collected, collect, keep_logs, keep_outputs_folder};
 use super::hints;
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
-use super::{Work, World, argv, byproducts, container, in_place, publish, recover, variables};
+use super::{Work, World, argv, byproducts, container, elsewhere, in_place, publish, recover, variables};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
 use crate::event::Stream;
 use crate::history::{Begun, Ended, Status};
 use crate::ids::{JobId, RunId};
-use crate::launch::{Launch, Outcome, Usage};
+use crate::launch::{Launch, Outcome, Ticket, Usage};
 use crate::plan::job::Job;
 use crate::project::model::{Environment, InputPath, Isolation};
 use crate::relpath::RelPath;
-use crate::store::{Hold, snapshot};
+use crate::store::Hold;
 use crate::target::command::Programs;
 use crate::target::{Cancel, CancelState, Report};
 use crate::tree::{Measured, SourceSpec};
 
 /// How long a gentle end may take.
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 /// The pause before the second attempt; it doubles from then on, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// So many last lines of output are told with a failure.
-const TAIL: usize = 10;
+pub(super) const TAIL: usize = 10;
 
 /// Everything that a worker needs for one job.
 #[derive(Debug, Clone)]
@@ -47,6 +48,12 @@ pub struct Task {
     pub environment: Option<Environment>,
     /// The numbers of its GPUs.
     pub gpus: Vec<u32>,
+    /// The target elsewhere that it runs on, by its place in the project.
+    pub elsewhere: Option<usize>,
+    /// `begun` is on record and has a ticket: the run is found again, not submitted.
+    pub attached: bool,
+    /// Whether its outputs come into the project; those of a run for what the job was before only go on record.
+    pub publish: bool,
 }
 
 /// What a worker tells while it goes on.
@@ -58,6 +65,12 @@ pub enum Note {
     Drawn(String),
     /// A run begins; its sources are kept until that is on record.
     Begun(Box<Begun>, Hold),
+    /// A run is about to be submitted elsewhere. The worker waits until that is on disk.
+    Submitting(Box<Begun>, Box<Ticket>, SyncSender<()>, Hold),
+    /// A run that was submitted before is followed again; where.
+    Attached(Box<Begun>, String),
+    /// It waits, and why.
+    Waiting(String),
     /// A line of output.
     Line(Stream, String),
     /// A run failed and will be tried again.
@@ -91,6 +104,13 @@ pub enum Done {
     },
     /// What it was judged by is not there any more: it is to be judged again.
     Moved,
+    /// It goes on elsewhere without us.
+    Detached {
+        /// The run.
+        run: RunId,
+        /// Where.
+        place: String,
+    },
 }
 
 /// What a worker works with.
@@ -104,22 +124,17 @@ pub struct Bench<'b> {
     pub cancel: &'b dyn Cancel,
     /// The programs that were found so far.
     pub programs: &'b Programs,
+    /// Whether runs elsewhere are left alone after their submission.
+    pub detach: bool,
 }
 
 /// Does a job.
 pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> Done {
     let job = &bench.work.plan.jobs[task.job.0];
-    let ended = |outcome: Outcome| {
-        let mut ended = ending(bench.world, &task.begun.run, outcome);
-        ended.notes.clear();
-        Done::Ended {
-            ended: Box::new(ended),
-            contents: Vec::new(),
-            tail: Vec::new(),
-            began: false,
-            hold: Hold::default(),
-        }
-    };
+    if let Some(remote) = task.elsewhere.and_then(|target| bench.world.remotes.get(&target)) {
+        return elsewhere::carry_out(bench, task, &**remote, tell);
+    }
+    let ended = |outcome: Outcome| not_begun(bench, &task.begun.run, outcome);
     let broken = |why: String| ended(Outcome::Broken { why });
     let activation = match ready(bench.world, task, tell) {
         Ok(activation) => activation,
@@ -141,13 +156,25 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> D
         if !failed || begun.attempt > job.retries || bench.cancel.state() != CancelState::Run {
             return Done::Ended { ended: Box::new(ended), contents, tail, began: true, hold };
         }
-        let delay = FIRST_PAUSE.saturating_mul(1 << (begun.attempt - 1).min(16)).min(LONGEST_PAUSE);
+        let delay = delay(begun.attempt);
         tell(Note::Again { ended: Box::new(ended), attempt: begun.attempt, delay, hold });
         pause(bench, delay);
         begun.run = RunId::fresh();
         begun.attempt += 1;
         begun.started = bench.world.clock.now();
     }
+}
+
+/// The end of a job that did not begin.
+pub(super) fn not_begun(bench: Bench<'_>, run: &RunId, outcome: Outcome) -> Done {
+    let ended = ending(bench.world, run, outcome);
+    let (contents, tail, hold) = (Vec::new(), Vec::new(), Hold::default());
+    Done::Ended { ended: Box::new(ended), contents, tail, began: false, hold }
+}
+
+/// The pause after an attempt that failed.
+pub(super) fn delay(attempt: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_PAUSE)
 }
 
 /// Makes the environment ready, telling how its build goes.
@@ -159,7 +186,7 @@ fn ready(world: &World<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> Result<A
 }
 
 /// Waits, unless the end is asked for.
-fn pause(bench: Bench<'_>, delay: Duration) {
+pub(super) fn pause(bench: Bench<'_>, delay: Duration) {
     let until = bench.world.clock.elapsed() + delay;
     while bench.cancel.state() == CancelState::Run && bench.world.clock.elapsed() < until {
         let left = until.saturating_sub(bench.world.clock.elapsed()).min(Duration::from_millis(50));
@@ -167,7 +194,7 @@ fn pause(bench: Bench<'_>, delay: Duration) {
     }
 }
 
-type Once = (Ended, Vec<(RelPath, Content)>, Vec<String>, Hold);
+pub(super) type Once = (Ended, Vec<(RelPath, Content)>, Vec<String>, Hold);
 
 /// One attempt.
 fn once(
@@ -246,7 +273,13 @@ fn once(
 }
 
 /// After the process: look again, collect, publish.
-fn finish(bench: Bench<'_>, task: &Task, job: &Job, staged: &Staged, ended: &mut Ended) -> Vec<(RelPath, Content)> {
+pub(super) fn finish(
+    bench: Bench<'_>,
+    task: &Task,
+    job: &Job,
+    staged: &Staged,
+    ended: &mut Ended,
+) -> Vec<(RelPath, Content)> {
     let world = bench.world;
     if ended.outcome != Outcome::Succeeded {
         let mut kept = Collected::default();
@@ -261,13 +294,17 @@ fn finish(bench: Bench<'_>, task: &Task, job: &Job, staged: &Staged, ended: &mut
         ended.notes.push(format!("{moved} changed while the job ran: the result is not cached"));
     }
     let published = collect(world, job, staged).and_then(|collected| {
-        publish_all(bench, job, staged, &collected, ended)?;
+        if task.publish {
+            publish_all(bench, job, staged, &collected, ended)?;
+        }
         Ok(collected)
     });
     match published {
         Ok(collected) => {
             ended.notes.extend(collected.notes);
-            ended.notes.extend(byproducts::tidy(bench.work, world, job, staged, task.sources.is_some()));
+            if task.publish {
+                ended.notes.extend(byproducts::tidy(bench.work, world, job, staged, task.sources.is_some()));
+            }
             ended.outputs = collected.outputs;
             ended.kept = collected.kept;
             ended.metrics = collected.metrics;
@@ -288,7 +325,7 @@ fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<Stri
     for ((path, was), now) in staged.linked.iter().zip(world.ground.measure(&paths, &Counter::default())) {
         match now {
             Ok(Some(now)) if now.content == was.content => {}
-            _ => moved.push(format!("the input {}", first_difference(world, path, was))),
+            _ => moved.push(format!("the input {}", hints::first_difference(world, path, was))),
         }
     }
     if job.isolation == Isolation::InPlace
@@ -300,19 +337,6 @@ fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<Stri
         }
     }
     moved
-}
-
-/// The input, with the first file in it that differs where its nodes are known.
-fn first_difference(world: &World<'_>, path: &InputPath, was: &Measured) -> String {
-    let place = ground_path(path);
-    let name = place.display();
-    let _ = snapshot::keep_nodes(world.store, world.ground, &place, &Counter::default());
-    let now = world.ground.measure(std::slice::from_ref(&place), &Counter::default()).pop();
-    let Some(Ok(Some(now))) = now else { return format!("`{name}`") };
-    match snapshot::difference(world.store, &was.content.digest, &now.content.digest) {
-        Ok(Some(files)) if !files.is_empty() => format!("`{name}/{}`", files[0].0),
-        _ => format!("`{name}`"),
-    }
 }
 
 fn publish_all(
@@ -350,15 +374,7 @@ fn publish_all(
     Ok(())
 }
 
-/// `logs/` goes with the record of the run.
-fn keep_logs(logs: &Path, record: &Path, job: &Job) {
-    let empty = fs::read_dir(logs).map_or(true, |mut entries| entries.next().is_none());
-    if !empty && job.isolation == Isolation::Snapshot && fs::create_dir_all(record).is_ok() {
-        let _ = fs::rename(logs, record.join("logs"));
-    }
-}
-
-fn ending(world: &World<'_>, run: &RunId, outcome: Outcome) -> Ended {
+pub(super) fn ending(world: &World<'_>, run: &RunId, outcome: Outcome) -> Ended {
     Ended {
         run: run.clone(),
         status: Status::after(&outcome),

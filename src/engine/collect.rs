@@ -90,6 +90,15 @@ pub fn keep_outputs_folder(
     Ok(())
 }
 
+/// `logs/` goes with the record of the run.
+pub(super) fn keep_logs(logs: &Path, record: &Path, job: &Job) {
+    let empty = std::fs::read_dir(logs).map_or(true, |mut entries| entries.next().is_none());
+    if !empty && job.isolation == crate::project::model::Isolation::Snapshot && std::fs::create_dir_all(record).is_ok()
+    {
+        let _ = std::fs::rename(logs, record.join("logs"));
+    }
+}
+
 /// The numbers of a metric file join those of the run: of a series, the last of each column.
 pub(super) fn read_metrics(at: &Path, path: &RelPath, collected: &mut Collected) {
     let Some(format) = Format::of(at) else { return };

@@ -28,6 +28,8 @@ pub struct Order {
     pub release: Option<Digest>,
     /// Keeps the objects that the record stands on until it is on disk.
     pub hold: Hold,
+    /// Who waits until it is on disk; whoever waits for what could not be recorded hears nothing.
+    pub waiting: Option<std::sync::mpsc::SyncSender<()>>,
 }
 
 /// The committer's address.
@@ -44,7 +46,7 @@ pub fn post() -> (Address, Receiver<Order>) {
 fn gather(first: Order, orders: &Receiver<Order>, clock: &dyn Clock) -> Vec<Order> {
     let until = clock.elapsed() + GATHER;
     let mut batch = vec![first];
-    while batch.len() < MOST {
+    while batch.len() < MOST && batch.last().is_none_or(|order| order.waiting.is_none()) {
         let left = until.saturating_sub(clock.elapsed());
         match orders.recv_timeout(left) {
             Ok(order) => batch.push(order),
@@ -82,6 +84,11 @@ pub fn work(
                 .and_then(|()| history.record(&entries).map_err(|error| error.to_string()));
             if result.is_err() {
                 failed();
+            }
+        }
+        if result.is_ok() {
+            for waiting in batch.iter().filter_map(|order| order.waiting.as_ref()) {
+                let _ = waiting.send(());
             }
         }
         for key in batch.iter().filter_map(|order| order.release.as_ref()) {

@@ -9,7 +9,7 @@ use super::judging::{Judge, Lacking};
 use super::sharing::line::Line;
 use super::surroundings::{Manner, Surroundings};
 use super::telling::Teller;
-use super::turn::{Engine, Post};
+use super::turn::{Engine, Finished, Post};
 use super::workers::serve;
 use super::{EngineError, Options, Work, World, commit, measuring, recover};
 use crate::environment::Step;
@@ -24,6 +24,9 @@ use crate::tree::Measured;
 
 /// So much mail may lie unread: a job that writes faster than its lines are told has to wait.
 const MAIL: usize = 1024;
+
+/// So many jobs may be elsewhere at once, waiting there or running, on each target.
+const ELSEWHERE: u32 = 500;
 
 /// The records: one connection to read with, on the engine's thread, and one to write with, on the committer's.
 pub struct Records<'r> {
@@ -81,16 +84,22 @@ pub fn drive(
     let needs: Vec<Vec<JobId>> = work.plan.jobs.iter().map(|job| job.needs.clone()).collect();
     let demands: Vec<Capacity> = work.plan.jobs.iter().map(demand).collect();
     for (at, demand) in demands.iter().enumerate().filter(|(_, demand)| demand.gpus > options.machine.gpus) {
+        if world.remotes.contains_key(&work.plan.jobs[at].target) {
+            continue; // another machine has others
+        }
         let message = format!("asks for {} GPUs, this machine has {}", demand.gpus, options.machine.gpus);
         teller.warn(Some(JobId(at)), message);
     }
-    let schedule = Schedule::new(&needs, &demands, options.machine, options.keep_going);
+    let mut schedule = Schedule::new(&needs, &demands, options.machine, options.keep_going);
+    for (at, job) in work.plan.jobs.iter().enumerate().filter(|(_, job)| world.remotes.contains_key(&job.target)) {
+        schedule.send_elsewhere(JobId(at), job.target, ELSEWHERE);
+    }
     let (orders, taken) = channel();
     let taken = Mutex::new(taken);
     let (mailbox, post) = sync_channel(MAIL);
     let (committer, to_commit) = commit::post();
     let programs = Programs::default();
-    let bench = Bench { work, world, cancel: interrupt, programs: &programs };
+    let bench = Bench { work, world, cancel: interrupt, programs: &programs, detach: options.detach };
     let mut writer = records.writer;
     let mut notes = Vec::new();
     let of_writer = &mut notes;
@@ -125,10 +134,16 @@ pub fn drive(
         });
         let result = engine.run(interrupt, &mut start_worker, &mut start_committer);
         engine.drain(interrupt);
-        let (summary, settled) = engine.finish();
+        let Finished { summary, settled, over } = engine.finish();
         let recorded =
             committing.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err("the committer died".to_owned())));
         let failed = |why| EngineError::State { doing: "write", path: world.state.join("history.db"), why };
+        if recorded.is_ok() {
+            for (remote, runs) in over.iter().filter_map(|(target, runs)| Some((world.remotes.get(target)?, runs))) {
+                // What is not let go of now goes when the target tidies up.
+                let _ = remote.forget(runs);
+            }
+        }
         (summary, settled, result.and(recorded.map_err(failed)))
     });
     summary.interrupted = interrupt.asked();

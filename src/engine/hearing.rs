@@ -1,5 +1,6 @@
 //! What the engine does with its mail: the facts go to the schedule and the records, the events to the listeners.
 
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::attempt::{Done, Note};
@@ -70,10 +71,19 @@ impl Engine<'_, '_, '_> {
                 self.teller.tell(Event::JobStarted { job, run: begun.run.clone(), attempt: begun.attempt });
                 self.started.insert(job, self.judge.world.clock.elapsed());
                 self.note_begun(job, &begun);
-                let _ =
-                    self.post.committer.send(commit::Order { entry: Entry::Begun(begun), key, release: None, hold });
+                self.order(Entry::Begun(begun), key, None, hold);
             }
+            Note::Submitting(begun, ticket, waiting, hold) => {
+                self.note(job, Note::Begun(begun, hold));
+                self.order(Entry::Ticket(ticket), None, Some(waiting), Hold::default());
+            }
+            Note::Attached(begun, place) => {
+                self.started.insert(job, self.judge.world.clock.elapsed());
+                self.teller.tell(Event::JobAttached { job, run: begun.run.clone(), place });
+            }
+            Note::Waiting(why) => self.teller.tell(Event::JobWaiting { job, why }),
             Note::Again { ended, attempt, delay, hold } => {
+                self.is_over(job, &ended.run);
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 self.teller.tell(Event::JobRetried { job, outcome: ended.outcome.clone(), attempt, delay_ms });
                 self.commit(Entry::Ended(ended), None, hold);
@@ -81,8 +91,19 @@ impl Engine<'_, '_, '_> {
         }
     }
 
+    /// The target may let go of it, once that is on record.
+    fn is_over(&mut self, job: JobId, run: &RunId) {
+        if let Some(target) = self.elsewhere.get(&job) {
+            self.over.entry(*target).or_default().push(run.clone());
+        }
+    }
+
     fn commit(&self, entry: Entry, release: Option<Digest>, hold: Hold) {
-        let _ = self.post.committer.send(commit::Order { entry, key: None, release, hold });
+        let _ = self.post.committer.send(commit::Order { entry, key: None, release, hold, waiting: None });
+    }
+
+    fn order(&self, entry: Entry, key: Option<crate::staleness::Key>, waiting: Option<SyncSender<()>>, hold: Hold) {
+        let _ = self.post.committer.send(commit::Order { entry, key, release: None, hold, waiting });
     }
 
     fn done(&mut self, job: JobId, done: Done) {
@@ -92,6 +113,14 @@ impl Engine<'_, '_, '_> {
         }
         match done {
             Done::Moved => self.moved(job, digest),
+            Done::Detached { run, place } => {
+                if let Some(digest) = digest {
+                    self.judge.world.locks.release(&digest);
+                }
+                self.summary.detached += 1;
+                self.schedule.canceled(job);
+                self.teller.tell(Event::JobDetached { job, run, place });
+            }
             Done::Ended { ended, contents, tail, began, hold } => {
                 let record = began.then_some(hold);
                 self.ended(job, *ended, &contents, tail, record, digest);
@@ -149,6 +178,7 @@ impl Engine<'_, '_, '_> {
         self.settle(job, contents);
         self.share(job, &ended);
         if let Some(hold) = record {
+            self.is_over(job, &run);
             self.commit(Entry::Ended(Box::new(ended)), digest, hold);
         } else if let Some(digest) = digest {
             self.judge.world.locks.release(&digest);

@@ -66,3 +66,21 @@ pub fn misplaced(job: &Job, staged: &Staged, output: &Output) -> Option<String> 
 fn there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
+
+/// The input, with the first file in it that differs where its nodes are known.
+pub(super) fn first_difference(
+    world: &super::World<'_>,
+    path: &crate::project::model::InputPath,
+    was: &crate::tree::Measured,
+) -> String {
+    let place = super::measuring::ground_path(path);
+    let name = place.display();
+    let _ =
+        crate::store::snapshot::keep_nodes(world.store, world.ground, &place, &super::measuring::Counter::default());
+    let now = world.ground.measure(std::slice::from_ref(&place), &super::measuring::Counter::default()).pop();
+    let Some(Ok(Some(now))) = now else { return format!("`{name}`") };
+    match crate::store::snapshot::difference(world.store, &was.content.digest, &now.content.digest) {
+        Ok(Some(files)) if !files.is_empty() => format!("`{name}/{}`", files[0].0),
+        _ => format!("`{name}`"),
+    }
+}

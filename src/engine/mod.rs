@@ -11,6 +11,7 @@ pub mod collect;
 pub mod commit;
 pub mod container;
 pub mod drive;
+pub mod elsewhere;
 pub mod hearing;
 pub mod heavy;
 pub mod hints;
@@ -24,6 +25,7 @@ pub mod locks;
 pub mod looking;
 pub mod measuring;
 pub mod memory;
+mod parcel;
 pub mod publish;
 pub mod recover;
 pub mod settled;
@@ -47,6 +49,7 @@ use crate::project::model::{Link, Project};
 use crate::schedule::Capacity;
 use crate::store::Store;
 use crate::target::Target;
+use crate::target::remote::Remote;
 use crate::tree::Ground;
 
 /// The outside world, as far as the engine is concerned: a seam each.
@@ -67,11 +70,16 @@ pub struct World<'w> {
     pub local: &'w dyn Target,
     /// The cache shared with others; none where there is none.
     pub shared: Option<&'w sharing::Sharing>,
+    /// The targets elsewhere, by their places in the project.
+    pub remotes: &'w Remotes<'w>,
     /// Locks between invocations.
     pub locks: &'w locks::Locks,
     /// The variables of this process.
     pub variables: &'w BTreeMap<String, String>,
 }
+
+/// Targets elsewhere, by their places in the project.
+pub type Remotes<'r> = BTreeMap<usize, Box<dyn Remote + 'r>>;
 
 /// How a plan is carried out.
 #[derive(Debug, Clone)]
@@ -84,6 +92,10 @@ pub struct Options {
     pub force: bool,
     /// This program, for the watchdog; none starts no watchdog.
     pub program: Option<std::path::PathBuf>,
+    /// Leave runs elsewhere alone after their submission.
+    pub detach: bool,
+    /// Follow runs that were submitted before, and submit nothing.
+    pub attach: bool,
 }
 
 /// What is carried out.

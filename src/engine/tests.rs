@@ -110,6 +110,7 @@ impl Sandbox {
             environments: &environments,
             local: &self.target,
             shared: None,
+            remotes: &BTreeMap::new(),
             locks: &locks,
             variables: &variables,
         };
@@ -123,7 +124,7 @@ impl Sandbox {
             properties: BTreeMap::new(),
         };
         let machine = Capacity { cpus: 2, gpus: 0, memory: u64::MAX };
-        let options = Options { machine, keep_going, force: false, program: None };
+        let options = Options { machine, keep_going, force: false, program: None, detach: false, attach: false };
         let properties = || BTreeMap::new();
         let records =
             Records { reader: &self.history, writer: Box::new(self.history.clone()), properties: &properties };

@@ -68,6 +68,9 @@ pub struct Engine<'e, 't, 'l> {
     pub(super) running: BTreeSet<Digest>,
     pub(super) blocked: BTreeSet<JobId>,
     pub(super) dirty: BTreeSet<JobId>,
+    pub(super) elsewhere: BTreeMap<JobId, usize>,
+    /// Runs elsewhere that are over, by their targets.
+    pub(super) over: BTreeMap<usize, Vec<RunId>>,
     pub(super) lost: BTreeSet<JobId>,
     pub(super) moves: BTreeMap<JobId, u32>,
     pub(super) building: BTreeMap<String, String>,
@@ -80,6 +83,16 @@ pub struct Engine<'e, 't, 'l> {
     broken: bool,
     ticked: Duration,
     pub(super) summary: Summary,
+}
+
+/// What came of it all.
+pub struct Finished {
+    /// The counts.
+    pub summary: Summary,
+    /// What was found of a plan of which nothing ran.
+    pub settled: Vec<(InputPath, Option<Measured>)>,
+    /// Runs elsewhere that are over, by their targets.
+    pub over: BTreeMap<usize, Vec<RunId>>,
 }
 
 /// What the loop starts when it needs it first.
@@ -112,6 +125,8 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             running: BTreeSet::new(),
             blocked: BTreeSet::new(),
             dirty: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
+            over: BTreeMap::new(),
             lost: BTreeSet::new(),
             moves: BTreeMap::new(),
             building: BTreeMap::new(),
@@ -207,11 +222,12 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     }
 
     /// The counts, and what was found of a plan of which nothing ran.
-    pub fn finish(mut self) -> (Summary, Vec<(InputPath, Option<Measured>)>) {
+    pub fn finish(mut self) -> Finished {
         let canceled = |job: &usize| self.schedule.state(JobId(*job)) == State::Canceled;
-        self.summary.canceled = (0..self.judge.work.plan.jobs.len()).filter(canceled).count();
+        self.summary.canceled =
+            (0..self.judge.work.plan.jobs.len()).filter(canceled).count().saturating_sub(self.summary.detached);
         let settled = if self.begun { Vec::new() } else { self.judge.found.paths.into_iter().collect() };
-        (self.summary, settled)
+        Finished { summary: self.summary, settled, over: self.over }
     }
 
     fn judge_job(&mut self, job: JobId, worker: Starter<'_>) -> Result<(), EngineError> {
@@ -226,7 +242,13 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
                 return Ok(());
             }
             Err(lacking) => {
-                let why = self.judge.lacking(job, &lacking).iter().map(describe_lacking).collect::<Vec<_>>().join("; ");
+                let why = self
+                    .judge
+                    .lacking(job, &lacking)
+                    .iter()
+                    .map(super::task::describe_lacking)
+                    .collect::<Vec<_>>()
+                    .join("; ");
                 self.fail_before_start(job, why);
                 return Ok(());
             }
@@ -302,7 +324,10 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
 
     fn send(&mut self, order: Order, worker: Starter<'_>) {
         self.busy += 1;
-        if self.workers < self.busy.min(usize::try_from(self.options.machine.cpus).unwrap_or(1).max(1)) {
+        // A job elsewhere takes a thread that waits, and nothing else.
+        let here = usize::try_from(self.options.machine.cpus).unwrap_or(1).max(1);
+        let at_once = here + self.schedule.running_elsewhere();
+        if self.workers < self.busy.min(at_once) {
             self.workers += 1;
             worker();
         }
@@ -336,7 +361,9 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         self.weigh(job);
         let Some(pending) = self.pending.get(&job) else { return Ok(()) };
         let task = self.task(job, gpus, pending);
-        self.send(Order::Run(Box::new(task)), worker);
+        if let Some(task) = self.placed(task, digest)? {
+            self.send(Order::Run(Box::new(task)), worker);
+        }
         Ok(())
     }
 
@@ -368,30 +395,5 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     /// Says that this invocation lives, before anything is put into its folder.
     fn claim(&self) {
         let _ = self.judge.world.locks.try_lock(&recover::invocation_key(&self.invocation.id));
-    }
-
-    fn wait_for(&mut self, job: JobId, digest: Digest) {
-        self.schedule.park(job);
-        self.blocked.insert(job);
-        self.moves.entry(job).or_default();
-        let why = "another invocation runs the same job".to_owned();
-        self.teller.tell(Event::JobWaiting { job, why });
-        if self.running.contains(&digest) {
-            return; // a job of this invocation with the same fingerprint; its end unblocks this one
-        }
-        let wait = self.judge.world.locks.waiter(&digest);
-        let mailbox = self.post.mailbox.clone();
-        std::thread::spawn(move || {
-            wait();
-            let _ = mailbox.send(Mail::Unblocked(job));
-        });
-    }
-}
-
-fn describe_lacking(reason: &Reason) -> String {
-    match reason {
-        Reason::InputMissing { name, path } if name == path => format!("the input `{path}` is not there"),
-        Reason::InputMissing { name, path } => format!("the input `{name}` is not there: {path}"),
-        reason => format!("it could not be judged: {reason:?}"),
     }
 }

@@ -53,7 +53,7 @@ pub const PASSED: &[&str] = &[
 /// Beginnings of names of variables that every job sees.
 pub const PASSED_PREFIXES: &[&str] = &["LC_", "XDG_", "NVIDIA_"];
 
-/// The variables of one attempt.
+/// The variables of one attempt on this machine.
 #[must_use]
 pub fn of(
     work: Work<'_>,
@@ -76,6 +76,31 @@ pub fn of(
         let path = own.chain(all.get("PATH").cloned()).collect::<Vec<_>>().join(":");
         all.insert("PATH".to_owned(), path);
     }
+    // By this one the watchdog knows the processes that it has to end: those of this machine alone.
+    all.insert(watchdog::MARK.to_owned(), begun.invocation.clone());
+    if job.resources.gpus > 0 {
+        let numbers: Vec<String> = gpus.iter().map(|&gpu| gpu_name(world, gpu)).collect();
+        all.insert("CUDA_VISIBLE_DEVICES".to_owned(), numbers.join(","));
+    }
+    all.extend(own(work, job, begun));
+    all.extend(secrets(world, job));
+    if contained {
+        container::home(&mut all);
+    }
+    all
+}
+
+/// The values of a job's secrets, by their names.
+#[must_use]
+pub fn secrets(world: &World<'_>, job: &Job) -> BTreeMap<String, String> {
+    let value = |name: &String| Some((name.clone(), world.variables.get(name)?.clone()));
+    job.secrets.iter().filter_map(value).collect()
+}
+
+/// The variables that are the job's own, wherever it runs.
+#[must_use]
+pub fn own(work: Work<'_>, job: &Job, begun: &Begun) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
     let mut set = |name: &str, value: &str| drop(all.insert(name.to_owned(), value.to_owned()));
     // Output is followed line by line, and a run leaves no bytecode among its sources.
     set("PYTHONUNBUFFERED", "1");
@@ -87,7 +112,7 @@ pub fn of(
     set("AZUREML_ARM_PROJECT_NAME", &begun.experiment);
     set("AZUREML_ARM_WORKSPACE_NAME", &work.project.workspace.name);
     set("AZUREML_FRAMEWORK", &job.framework);
-    set("AZUREML_TARGET_TYPE", "local");
+    set("AZUREML_TARGET_TYPE", work.project.targets[job.target].kind.name());
     set("AZUREML_OUTPUT_DIRECTORY", "./outputs");
     set(watchdog::RUN_MARK, &begun.run.0);
     set("AMLRUN_JOB", &begun.job.0);
@@ -95,7 +120,6 @@ pub fn of(
     set("AMLRUN_ATTEMPT", &begun.attempt.to_string());
     set("AMLRUN_TARGET", &begun.target);
     set("AMLRUN_WORKSPACE", &work.project.workspace.name);
-    set(watchdog::MARK, &begun.invocation);
     for (name, value) in &job.params {
         set(&format!("AZUREML_PARAMETER_{name}"), &value.to_string());
     }
@@ -105,20 +129,8 @@ pub fn of(
     for output in job.outputs.iter().filter(|output| is_name(&output.name)) {
         set(&format!("AZURE_ML_OUTPUT_{}", output.name), &seen(job, &InputPath::Inside(output.path.clone())));
     }
-    if job.resources.gpus > 0 {
-        let numbers: Vec<String> = gpus.iter().map(|&gpu| gpu_name(world, gpu)).collect();
-        set("CUDA_VISIBLE_DEVICES", &numbers.join(","));
-    }
     for (name, value) in &job.variables {
         set(name, value);
-    }
-    for name in &job.secrets {
-        if let Some(value) = world.variables.get(name) {
-            set(name, value);
-        }
-    }
-    if contained {
-        container::home(&mut all);
     }
     all
 }

@@ -15,6 +15,7 @@ use super::tool::{Tool, for_installers};
 use super::{
     Activation, EnvironmentError, Environments, Halt, Step, build, docker, installed, interpreter, lock_text, probe,
 };
+use crate::launch::Recipe;
 use crate::project::model::{Environment, EnvironmentKind, Packages};
 use crate::staleness::Key;
 
@@ -350,6 +351,25 @@ impl Environments for Builder {
             }
             EnvironmentKind::Docker(docker) => docker::ready(&self.setup, docker, told),
             EnvironmentKind::Conda(_) => Err(unavailable(environment)),
+        }
+    }
+
+    fn recipe(&self, environment: Option<&Environment>) -> Result<Recipe, EnvironmentError> {
+        let Some(environment) = environment else { return Ok(Recipe::Bare) };
+        match &environment.kind {
+            _ if environment.spark.is_some() => Err(unavailable(environment)),
+            EnvironmentKind::UserManaged { interpreter: None } => Ok(Recipe::Bare),
+            EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
+                let (_, key) = self.user_managed(wanted, false)?;
+                Ok(Recipe::UserManaged { wanted: wanted.clone(), facts: key.facts })
+            }
+            EnvironmentKind::Managed { python, packages } => {
+                let mode = Mode::AsNeeded;
+                let managed = self.managed(&environment.name, python.as_deref(), packages, mode, &mut |_| {})?;
+                let managed = managed.ok_or_else(|| EnvironmentError::Unavailable("it is not locked".to_owned()))?;
+                installer::recipe(&managed)
+            }
+            EnvironmentKind::Conda(_) | EnvironmentKind::Docker(_) => Err(unavailable(environment)),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::{Activation, EnvironmentError, Environments, Step};
+use crate::launch::Recipe;
 use crate::project::model::Environment;
 use crate::staleness::Key;
 
@@ -76,5 +77,9 @@ impl Environments for Fake {
             built.push(environment.name.clone());
         }
         Ok(self.activation.clone())
+    }
+
+    fn recipe(&self, _environment: Option<&Environment>) -> Result<Recipe, EnvironmentError> {
+        Ok(Recipe::Bare)
     }
 }

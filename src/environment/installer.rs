@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::builder::Setup;
+use super::builder::{Managed, Setup};
 use super::lock::{Package, Section};
 use super::lock_text::{is_pinned, is_sound};
 use super::place::Place;
@@ -16,6 +16,7 @@ use super::requirements::Asked;
 use super::resolve::{self, Context};
 use super::tool::{Tool, for_installers};
 use super::{EnvironmentError, Step};
+use crate::launch::Recipe;
 use crate::staleness::Key;
 
 /// The first pip that knows `--report` and `--python`.
@@ -241,6 +242,31 @@ impl Installation<'_> {
             }
         })
     }
+}
+
+/// What another machine needs to install the same: everything that the lock says, and the options that both installers
+/// read. Credentials that this machine's addresses hold stay here: the other one has its own.
+pub(super) fn recipe(managed: &Managed) -> Result<Recipe, EnvironmentError> {
+    let local = managed.section.packages.iter().find(|p| p.source.as_ref().is_some_and(|s| s.starts_with("./")));
+    if let Some(package) = local {
+        let why = format!(
+            "`{}` is installed from a folder of the workspace: that cannot be built elsewhere yet",
+            package.name
+        );
+        return Err(EnvironmentError::Unavailable(why));
+    }
+    let at = |_: &Package, source: &str| source.to_owned();
+    let options =
+        managed.asked.options.iter().filter(|option| in_file_for_uv(option) && !option.contains('@')).cloned();
+    let head = lines(&options.collect::<Vec<_>>());
+    let with_head = |text: String| if text.is_empty() { text } else { format!("{head}{text}") };
+    Ok(Recipe::Managed {
+        key: managed.key.digest,
+        python: managed.interpreter.probe.python(),
+        platform: managed.interpreter.probe.platform.clone(),
+        pinned: with_head(managed.section.pinned(at)),
+        unhashed: with_head(lines(&managed.section.unhashed(at))),
+    })
 }
 
 /// The options of a requirements file that uv reads there too.

@@ -33,6 +33,7 @@ pub use docker::Container;
 pub use halt::Halt;
 pub use lock::{Package, Section};
 
+use crate::launch::Recipe;
 use crate::project::model::Environment;
 use crate::staleness::Key;
 
@@ -97,6 +98,12 @@ pub trait Environments: Send + Sync {
     /// # Errors
     /// Where the build fails; nothing of a failed build is reused.
     fn ready(&self, environment: &Environment, told: &mut dyn FnMut(Step)) -> Result<Activation, EnvironmentError>;
+
+    /// What a target elsewhere needs to make it ready there, under the same key; none stands for a bare command.
+    ///
+    /// # Errors
+    /// Where it is not to be had here, or cannot be made elsewhere.
+    fn recipe(&self, environment: Option<&Environment>) -> Result<Recipe, EnvironmentError>;
 
     /// Ends what other threads are waiting for here, soon and for good: installers are interrupted, and whoever waits for
     /// another builder gives up.

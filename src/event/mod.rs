@@ -94,6 +94,18 @@ pub enum Event {
         job: JobId,
         why: String,
     },
+    /// A run that was submitted elsewhere before is followed again.
+    JobAttached {
+        job: JobId,
+        run: RunId,
+        place: String,
+    },
+    /// A run goes on elsewhere without this invocation.
+    JobDetached {
+        job: JobId,
+        run: RunId,
+        place: String,
+    },
     JobStarted {
         job: JobId,
         run: RunId,
@@ -190,6 +202,9 @@ pub struct Summary {
     pub skipped: usize,
     /// Not finished, because of an interrupt.
     pub canceled: usize,
+    /// Submitted elsewhere, and left there.
+    #[serde(skip_serializing_if = "is_none")]
+    pub detached: usize,
     /// In a dry run: would run.
     pub would_run: usize,
     /// In a dry run: may run, depending on others.
@@ -198,6 +213,11 @@ pub struct Summary {
     pub interrupted: bool,
     /// From start to end, in milliseconds.
     pub elapsed_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An event with its time and place in the stream.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Entry, History, HistoryError, Invocation, Query, Run, Status, candidates, lost};
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
+use crate::launch::Ticket;
 use crate::staleness::{Key, Last, Past};
 
 /// A record that is gone when the last clone is.
@@ -17,6 +18,7 @@ struct Records {
     invocations: BTreeMap<String, Invocation>,
     /// In the order of their beginnings.
     runs: Vec<Run>,
+    tickets: Vec<Ticket>,
     keys: BTreeMap<Digest, Key>,
     pins: BTreeSet<RunId>,
 }
@@ -29,6 +31,7 @@ impl MemoryHistory {
 
 impl Records {
     fn end(&mut self, ended: &super::Ended) {
+        self.tickets.retain(|ticket| ticket.run != ended.run);
         if let Some(run) = self.runs.iter_mut().rev().find(|run| run.begun.run == ended.run) {
             run.status = ended.status;
             run.ended = Some(super::Ended { cached: ended.reusable(), ..ended.clone() });
@@ -50,6 +53,7 @@ impl History for MemoryHistory {
     fn begin(&mut self, invocation: &Invocation, alive: &dyn Fn(&str) -> bool) -> Result<(), HistoryError> {
         let mut records = self.records();
         let open = records.runs.iter().filter(|run| run.ended.is_none() && run.begun.invocation != invocation.id);
+        let open = open.filter(|run| records.tickets.iter().all(|ticket| ticket.run != run.begun.run));
         let dead: Vec<_> = open.filter(|run| !alive(&run.begun.invocation)).map(|run| run.begun.run.clone()).collect();
         for run in dead {
             records.end(&lost(run, invocation.started));
@@ -98,6 +102,11 @@ impl History for MemoryHistory {
                         records.runs.push(Run { begun, ended: None, status: Status::Running, invocation });
                     }
                 }
+                Entry::Ticket(ticket) => {
+                    if records.tickets.iter().all(|other| other.run != ticket.run) {
+                        records.tickets.push((**ticket).clone());
+                    }
+                }
                 Entry::Ended(ended) => records.end(ended),
             }
         }
@@ -116,6 +125,13 @@ impl History for MemoryHistory {
             pins.remove(run)
         };
         Ok(())
+    }
+
+    fn tickets(&self, fingerprint: Option<&Digest>) -> Result<Vec<(Ticket, Run)>, HistoryError> {
+        let records = self.records();
+        let of = |ticket: &Ticket| records.runs.iter().find(|run| run.begun.run == ticket.run).cloned();
+        let all = records.tickets.iter().filter_map(|ticket| Some((ticket.clone(), of(ticket)?)));
+        Ok(all.filter(|(_, run)| fingerprint.is_none_or(|digest| run.begun.fingerprint.digest() == *digest)).collect())
     }
 
     fn runs(&self, query: &Query) -> Result<Vec<Run>, HistoryError> {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
-use crate::launch::{Outcome, Usage};
+use crate::launch::{Outcome, Ticket, Usage};
 use crate::relpath::RelPath;
 use crate::staleness::{Fingerprint, Key, Last, Past, Recorded};
 
@@ -237,7 +237,7 @@ pub struct Query {
 /// The port. One owner thread.
 pub trait History: Send {
     /// Puts an invocation on record, and closes the runs of invocations that died (`NotResponding`); `alive` tells
-    /// whether an invocation of that identity still runs.
+    /// whether an invocation of that identity still runs. Runs with a ticket go on elsewhere and stay open.
     ///
     /// # Errors
     /// Where the database cannot be written.
@@ -307,6 +307,13 @@ pub trait History: Send {
         Ok(Vec::new())
     }
 
+    /// The runs that were submitted to a target elsewhere and have not ended, with their tickets, oldest first: all, or
+    /// those of this fingerprint. They outlive the invocation that submitted them.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn tickets(&self, fingerprint: Option<&Digest>) -> Result<Vec<(Ticket, Run)>, HistoryError>;
+
     /// What the user should know, since this was last asked: a damaged history that was set aside, and where.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -320,6 +327,8 @@ pub enum Entry {
     Elsewhere(Box<Invocation>),
     /// A run begins.
     Begun(Box<Begun>),
+    /// A run is about to be submitted to a target elsewhere. The ticket goes when the run ends.
+    Ticket(Box<Ticket>),
     /// A run ends.
     Ended(Box<Ended>),
 }

@@ -6,7 +6,7 @@ use super::model::{EnvironmentKind, Project, TargetKind};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The target types that this build carries out.
-const TARGETS: &[TargetKind] = &[TargetKind::Local];
+const TARGETS: &[TargetKind] = &[TargetKind::Local, TargetKind::Ssh, TargetKind::Slurm];
 
 /// The refusals for some jobs, each given by its experiment and its target (both indices into the project).
 #[must_use]

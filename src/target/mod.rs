@@ -3,12 +3,16 @@
 //! Called by `engine` from worker threads. A target may never touch the store, the history or the project: it runs what
 //! a [`Launch`] says and mails what it sees.
 
+pub mod agent;
 pub mod command;
 mod container;
 pub mod fake;
 pub mod local;
 pub mod log;
 pub mod mask;
+pub mod remote;
+pub mod slurm;
+pub mod ssh;
 pub mod watchdog;
 
 use crate::event::Stream;

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod completions;
+pub mod elsewhere;
 pub mod env;
 pub mod gc;
 pub mod graph;
@@ -12,4 +13,5 @@ pub mod runs;
 pub mod schema;
 pub mod snapshot;
 pub mod status;
+pub mod targets;
 pub mod watch;

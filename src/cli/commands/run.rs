@@ -17,6 +17,7 @@ use crate::engine::telling::Teller;
 use crate::engine::{Options, Work, inspect, settled};
 use crate::event::{Event, Summary};
 use crate::plan::job::Plan;
+use crate::project::model::TargetKind;
 use crate::vcs;
 
 /// Runs, or says what would run.
@@ -24,9 +25,6 @@ use crate::vcs;
 /// # Errors
 /// What keeps it from running at all.
 pub fn run(options: &RunOptions, here: &Surroundings) -> Result<Exit, CliError> {
-    if options.detach {
-        return Err(CliError::usage("`--detach` is for remote targets: a job on this machine ends with amlrun"));
-    }
     if options.watch {
         return super::watch::watch(options, here);
     }
@@ -89,6 +87,13 @@ impl<'c> Ready<'c> {
         let loaded = project::resolve(read, &options.common, here)?;
         let plan = loaded.plan(&options.plan, here)?;
         loaded.available(&plan)?;
+        if options.detach
+            && let Some(job) = plan.jobs.iter().find(|job| loaded.project.targets[job.target].kind == TargetKind::Local)
+        {
+            let name = &job.name;
+            let why = format!("`--detach` is for remote targets: `{name}` runs on this machine and ends with amlrun");
+            return Err(CliError::usage(why));
+        }
         let mut parts = Parts::new(&loaded, &plan, here, clock)?;
         if let Some(chosen) = shared::choose(&options.cache, Some(&loaded.project.workspace), &loaded.root, here)? {
             parts.share_by(&chosen);
@@ -134,6 +139,8 @@ pub fn drive_once(
         keep_going: options.keep_going,
         force: options.force,
         program: Some("/proc/self/exe".into()),
+        detach: options.detach,
+        attach: options.attach,
     };
     // It writes nothing, but may set a damaged history aside.
     let reader = parts.history(true);

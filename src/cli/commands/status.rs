@@ -1,5 +1,6 @@
 //! `amlrun status` and `amlrun why`: every job judged, nothing run, nothing written.
 
+use super::elsewhere::GoingOn;
 use crate::cli::assemble::{self, Parts};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -19,12 +20,17 @@ use crate::history::{History, Query};
 /// # Errors
 /// Where they cannot be judged.
 pub fn status(plan: &PlanOptions, exit_code: bool, common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
-    let states: Vec<State> = states(plan, common, here)?.into_iter().map(|(state, _)| state).collect();
+    let (states, elsewhere) = states(plan, common, here, true)?;
+    let states: Vec<State> = states.into_iter().map(|(state, _)| state).collect();
     if common.json {
-        console::out(&states_json(&states));
+        console::out(&states_json(&states, &elsewhere.iter().map(shown_elsewhere).collect::<Vec<_>>()));
     } else {
         let style = Style::choose(&common.color, |name| here.variable(name), here.stdout_terminal);
         console::out(&status_table(&states, style, console::terminal::out_width(), common.verbose));
+        if !elsewhere.is_empty() {
+            console::out("\n");
+            console::out(&super::elsewhere::text(&elsewhere));
+        }
     }
     let stale = exit_code && !states.iter().all(State::is_settled);
     Ok(if stale { Exit::Stale } else { Exit::Done })
@@ -35,13 +41,13 @@ pub fn status(plan: &PlanOptions, exit_code: bool, common: &Common, here: &Surro
 /// # Errors
 /// Where they cannot be judged.
 pub fn why(plan: &PlanOptions, common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
-    let mut states = states(plan, common, here)?;
+    let (mut states, _) = states(plan, common, here, false)?;
     if !plan.goals.is_empty() {
         states.retain(|(_, goal)| *goal);
     }
     let states: Vec<State> = states.into_iter().map(|(state, _)| state).collect();
     if common.json {
-        console::out(&states_json(&states));
+        console::out(&states_json(&states, &[]));
     } else {
         let style = Style::choose(&common.color, |name| here.variable(name), here.stdout_terminal);
         let texts: Vec<String> = states.iter().map(|state| why_text(state, style)).collect();
@@ -50,8 +56,15 @@ pub fn why(plan: &PlanOptions, common: &Common, here: &Surroundings) -> Result<E
     Ok(Exit::Done)
 }
 
-/// The jobs' states, and whether each was asked for by name.
-fn states(options: &PlanOptions, common: &Common, here: &Surroundings) -> Result<Vec<(State, bool)>, CliError> {
+fn shown_elsewhere((ticket, run, state): &GoingOn) -> serde_json::Value {
+    serde_json::json!({"job": run.begun.job, "run": ticket.run, "target": ticket.target, "place": ticket.place, "state": state})
+}
+
+/// Jobs' states, each with whether it was asked for by name; and what goes on elsewhere.
+type States = (Vec<(State, bool)>, Vec<GoingOn>);
+
+/// The jobs' states, and whether each was asked for by name; and what goes on elsewhere, where that is asked for.
+fn states(options: &PlanOptions, common: &Common, here: &Surroundings, elsewhere: bool) -> Result<States, CliError> {
     let loaded = project::load(common, here)?;
     let plan = loaded.plan(options, here)?;
     loaded.available(&plan)?;
@@ -62,7 +75,8 @@ fn states(options: &PlanOptions, common: &Common, here: &Surroundings) -> Result
     let judged = inspect::inspect(work, &parts.world(), &history, false, &mut Teller::new(&clock, &mut []))
         .map_err(|error| assemble::engine_error(error, &loaded, &plan))?;
     let places = Places::new(&loaded.project, &plan, &loaded.source);
-    judged
+    let elsewhere = if elsewhere { super::elsewhere::going_on(&loaded, &history, here)? } else { Vec::new() };
+    let states: Result<Vec<_>, CliError> = judged
         .into_iter()
         .map(|judged| {
             let job = &plan.jobs[judged.job.0];
@@ -70,7 +84,8 @@ fn states(options: &PlanOptions, common: &Common, here: &Surroundings) -> Result
             let place = |reason: &_| places.of(judged.job, reason);
             Ok((State::new(job.name.clone(), judged.verdict, last, &place), job.goal))
         })
-        .collect()
+        .collect();
+    Ok((states?, elsewhere))
 }
 
 fn last_run(history: &dyn History, job: &str) -> Result<Option<LastRun>, CliError> {

@@ -373,7 +373,8 @@ impl Engine<'_, '_, '_> {
         for entry in Entry::imported(invocation, begun, ended) {
             let last = matches!(entry, Entry::Ended(_));
             let hold = hold.take_if(|_| last).unwrap_or_default();
-            let _ = self.post.committer.send(commit::Order { entry, key: key.take(), release: None, hold });
+            let _ =
+                self.post.committer.send(commit::Order { entry, key: key.take(), release: None, hold, waiting: None });
         }
     }
 }

@@ -25,6 +25,7 @@ use self::open::{Fault, Opened};
 use super::{Begun, Entry, History, HistoryError, Invocation, Query, Run};
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
+use crate::launch::Ticket;
 use crate::staleness::{Key, Last, Past};
 
 /// The history in a database.
@@ -224,7 +225,7 @@ impl History for SqliteHistory {
         if done.is_ok() {
             for entry in batch {
                 match entry {
-                    Entry::Elsewhere(_) => {}
+                    Entry::Elsewhere(_) | Entry::Ticket(_) => {}
                     Entry::Begun(begun) => drop(state.begun.insert(begun.run.clone(), (**begun).clone())),
                     Entry::Ended(ended) => drop(state.begun.remove(&ended.run)),
                 }
@@ -246,6 +247,10 @@ impl History for SqliteHistory {
         let done = self.write(&mut state, &|c| write::pin(c, run, pinned));
         self.state.replace(state);
         done
+    }
+
+    fn tickets(&self, fingerprint: Option<&Digest>) -> Result<Vec<(Ticket, Run)>, HistoryError> {
+        self.read(|c| read::tickets(c, fingerprint))
     }
 
     fn runs(&self, query: &Query) -> Result<Vec<Run>, HistoryError> {

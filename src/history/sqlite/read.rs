@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::history::{Begun, Ended, Invocation, Query, Run, Status};
 use crate::ids::{JobName, RunId};
-use crate::launch::Usage;
+use crate::launch::{Ticket, Usage};
 use crate::staleness::{Key, Last, Past};
 
 /// From so many jobs on, all of `latest` is read at once: a point query costs about as much as ten rows of a scan.
@@ -173,6 +173,27 @@ pub(super) fn named(connection: &Connection, text: &str) -> rusqlite::Result<Nam
         return Ok(Named::One(Box::new(run)));
     }
     Ok(if candidates.is_empty() { Named::None } else { Named::Several(crate::history::candidates(&candidates)) })
+}
+
+/// Runs that were submitted elsewhere and have not ended.
+pub(super) fn tickets(connection: &Connection, of: Option<&Digest>) -> rusqlite::Result<Vec<(Ticket, Run)>> {
+    let there = "SELECT 1 FROM sqlite_schema WHERE name = 'ticket'";
+    if connection.query_row(there, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(Vec::new()); // an older format, opened for reading
+    }
+    let columns: Vec<String> = COLUMNS.split(',').map(|column| format!("run.{}", column.trim())).collect();
+    let sql = format!(
+        "SELECT {}, ticket.target, ticket.place FROM ticket JOIN run ON run.id = ticket.run
+            WHERE run.ended IS NULL AND (?1 IS NULL OR run.digest = ?1) ORDER BY run.seq",
+        columns.join(", ")
+    );
+    let mut invocations = BTreeMap::new();
+    let read = |row: &Row<'_>| {
+        let run = whole(connection, row, &mut invocations)?;
+        let place = columns.len();
+        Ok((Ticket { run: run.begun.run.clone(), target: row.get(place)?, place: row.get(place + 1)? }, run))
+    };
+    connection.prepare(&sql)?.query_map([of.map(Digest::as_bytes)], read)?.collect()
 }
 
 /// A run in full.

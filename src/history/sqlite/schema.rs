@@ -12,7 +12,7 @@ pub(super) const FORMAT: u32 = STEPS.len() as u32;
 const APPLICATION: u32 = 0x616d_6c00;
 
 /// `STEPS[n]` leads from format `n` to `n + 1`.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE invocation (
     id         TEXT PRIMARY KEY,
@@ -86,6 +86,14 @@ CREATE VIEW params AS SELECT run.id AS run, run.job, p.key AS name, p.value FROM
 -- Runs whose objects stay in the store.
 CREATE TABLE pin (
     run TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+",
+    "
+-- Runs that were submitted to a target elsewhere and have not ended: where they are to be found again.
+CREATE TABLE ticket (
+    run    TEXT PRIMARY KEY,
+    target TEXT NOT NULL,
+    place  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
 ];

@@ -27,7 +27,10 @@ pub(super) fn begin(
 ) -> rusqlite::Result<()> {
     let transaction = immediate(connection)?;
     let open: Vec<(String, String)> = transaction
-        .prepare("SELECT invocation, id FROM run WHERE ended IS NULL ORDER BY invocation")?
+        .prepare(
+            "SELECT invocation, id FROM run WHERE ended IS NULL AND id NOT IN (SELECT run FROM ticket)
+            ORDER BY invocation",
+        )?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut judged: BTreeMap<&str, bool> = BTreeMap::from([(invocation.id.as_str(), true)]);
@@ -106,6 +109,10 @@ pub(super) fn record(
             match entry {
                 Entry::Elsewhere(invocation) => add_invocation(&transaction, invocation)?,
                 Entry::Begun(begun) => begin_run(&mut beginning, begun)?,
+                Entry::Ticket(ticket) => {
+                    let sql = "INSERT OR IGNORE INTO ticket (run, target, place) VALUES (?1, ?2, ?3)";
+                    transaction.execute(sql, params![ticket.run.0, ticket.target, ticket.place])?;
+                }
                 Entry::Ended(ended) => {
                     if !ends.end(ended)? {
                         lost.push(ended.run.clone());
@@ -154,16 +161,18 @@ fn end(transaction: &Transaction<'_>, ended: &Ended) -> rusqlite::Result<()> {
 struct Ends<'t> {
     update: rusqlite::Statement<'t>,
     latest: rusqlite::Statement<'t>,
+    ticket: rusqlite::Statement<'t>,
 }
 
 impl<'t> Ends<'t> {
     fn new(transaction: &'t Transaction<'_>) -> rusqlite::Result<Self> {
         let update = "UPDATE run SET status = ?2, ended = ?3, outcome = ?4, cpu_ms = ?5, peak_memory = ?6, outputs = ?7,
             kept = ?8, metrics = ?9, cached = ?10, inputs_moved = ?11, notes = ?12 WHERE id = ?1 RETURNING seq, job, digest";
+        let ticket = transaction.prepare("DELETE FROM ticket WHERE run = ?1")?;
         let latest = "INSERT INTO latest (job, seq, digest, run, outputs) VALUES (?1, ?2, ?3, ?4, ?5)
             ON CONFLICT (job) DO UPDATE SET seq = excluded.seq, digest = excluded.digest, run = excluded.run,
             outputs = excluded.outputs WHERE excluded.seq >= seq";
-        Ok(Self { update: transaction.prepare(update)?, latest: transaction.prepare(latest)? })
+        Ok(Self { update: transaction.prepare(update)?, latest: transaction.prepare(latest)?, ticket })
     }
 
     /// False where the run's beginning is not on record.
@@ -186,6 +195,7 @@ impl<'t> Ends<'t> {
         let of = |row: &rusqlite::Row<'_>| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, super::codec::digest(row, 2)?))
         };
+        self.ticket.execute([&ended.run.0])?;
         let Some((seq, job, digest)) = self.update.query_row(row, of).optional()? else { return Ok(false) };
         if reusable {
             let outputs = pack(&job, &digest, &ended.run.0, &ended.outputs);

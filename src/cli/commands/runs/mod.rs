@@ -90,7 +90,12 @@ impl<'c> Desk<'c> {
     /// A run that goes on according to the record, but whose invocation is no more, does not respond. The next invocation
     /// that runs something puts that on record.
     fn look_alive(&self, run: &mut Run) {
-        if run.ended.is_none() && !self.locks.held_elsewhere(&invocation_key(&run.begun.invocation)) {
+        let here = || self.locks.held_elsewhere(&invocation_key(&run.begun.invocation));
+        let elsewhere = || {
+            let tickets = self.history.tickets(Some(&run.begun.fingerprint.digest()));
+            tickets.is_ok_and(|tickets| tickets.iter().any(|(ticket, _)| ticket.run == run.begun.run))
+        };
+        if run.ended.is_none() && !here() && !elsewhere() {
             run.status = Status::NotResponding;
         }
     }

@@ -1,0 +1,342 @@
+//! One job on a target elsewhere, on a worker thread: sent, submitted, followed, brought back; found again where it was
+//! submitted before.
+//!
+//! What is known of the run is on record before it is submitted, and stays there until its result is: so it is never
+//! submitted twice and never lost, whatever dies in between. A connection that breaks is not the end of a run.
+
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use super::attempt::{self, Bench, Done, Note, Task};
+use super::parcel::{Contents, pack};
+use super::stage::Staged;
+use super::{recover, variables};
+use crate::event::Stream;
+use crate::history::{Begun, Status};
+use crate::ids::{JobId, RunId};
+use crate::launch::{Outcome, Parcel, Ticket, Usage};
+use crate::plan::job::Job;
+use crate::relpath::RelPath;
+use crate::store::Hold;
+use crate::target::log::{Follower, Log};
+use crate::target::mask::Mask;
+use crate::target::remote::{Fault, Offsets, Remote, State};
+use crate::target::{CancelState, Report};
+
+/// The pauses between two looks at a run: short while it is young, longer as it goes on.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The pauses between two tries to reach a target.
+const TRIES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// Why an attempt goes no further here.
+enum Stop {
+    /// The run goes on there without us.
+    Detached,
+    /// Nothing was submitted, and nothing will be.
+    Canceled,
+    /// It is to be judged again.
+    Moved,
+    /// It could not be submitted, or not be followed: the text says why. A run that was submitted stays on record.
+    Failed(String),
+}
+
+/// Follows a run that was submitted for what a job was before, to its record: nothing of it comes into the project.
+pub fn bring_to_record(bench: Bench<'_>, job: JobId, begun: Begun, target: usize, tell: &mut dyn FnMut(Note)) -> Done {
+    let task = Task {
+        job,
+        begun,
+        sources: None,
+        inputs: Vec::new(),
+        environment: None,
+        gpus: Vec::new(),
+        elsewhere: Some(target),
+        attached: true,
+        publish: false,
+    };
+    match bench.world.remotes.get(&target) {
+        Some(remote) => carry_out(bench, &task, &**remote, tell),
+        None => Done::Moved,
+    }
+}
+
+/// Does a job there.
+pub fn carry_out(bench: Bench<'_>, task: &Task, remote: &dyn Remote, tell: &mut dyn FnMut(Note)) -> Done {
+    let job = &bench.work.plan.jobs[task.job.0];
+    let mut begun = task.begun.clone();
+    let mut attached = task.attached;
+    if !attached {
+        begun.started = bench.world.clock.now();
+    }
+    loop {
+        let folder = bench.world.state.join("work").join(&task.begun.invocation).join(&begun.run.0);
+        let mut there = There { bench, task, job, remote, begun: &begun, folder: &folder, waiting: false, tell };
+        let done = there.attempt(attached);
+        recover::remove_run(&folder);
+        let (ended, contents, tail, hold) = match done {
+            Ok(done) => done,
+            Err(Stop::Moved) => return Done::Moved,
+            Err(Stop::Detached) => return Done::Detached { run: begun.run, place: remote.place() },
+            Err(Stop::Canceled) => return attempt::not_begun(bench, &begun.run, Outcome::Canceled),
+            Err(Stop::Failed(why)) => return attempt::not_begun(bench, &begun.run, Outcome::Broken { why }),
+        };
+        let failed = !matches!(ended.outcome, Outcome::Succeeded | Outcome::Canceled);
+        if !failed || !task.publish || begun.attempt > job.retries || bench.cancel.state() != CancelState::Run {
+            return Done::Ended { ended: Box::new(ended), contents, tail, began: true, hold };
+        }
+        let delay = attempt::delay(begun.attempt);
+        tell(Note::Again { ended: Box::new(ended), attempt: begun.attempt, delay, hold });
+        attempt::pause(bench, delay);
+        begun.run = RunId::fresh();
+        begun.attempt += 1;
+        begun.started = bench.world.clock.now();
+        begun.invocation.clone_from(&task.begun.invocation);
+        attached = false;
+    }
+}
+
+/// What is asked of a target, and asked again where the connection broke; it may tell how it goes.
+type Question<'q, T> = &'q mut dyn FnMut(&mut dyn FnMut(Note)) -> Result<T, Fault>;
+
+/// One attempt, here and there.
+struct There<'t> {
+    bench: Bench<'t>,
+    task: &'t Task,
+    job: &'t Job,
+    remote: &'t dyn Remote,
+    begun: &'t Begun,
+    folder: &'t Path,
+    waiting: bool,
+    tell: &'t mut dyn FnMut(Note),
+}
+
+impl There<'_> {
+    fn attempt(&mut self, attached: bool) -> Result<attempt::Once, Stop> {
+        let run = &self.begun.run;
+        if attached {
+            (self.tell)(Note::Attached(Box::new(self.begun.clone()), self.remote.place()));
+            let remote = self.remote;
+            let look = self.patiently(true, &mut |_| remote.states(std::slice::from_ref(run)))?;
+            if look.first().is_none_or(|state| *state == State::Absent) {
+                if !self.task.publish {
+                    let ended = attempt::ending(self.bench.world, run, Outcome::Canceled);
+                    return Ok((ended, Vec::new(), Vec::new(), Hold::default())); // never submitted, and what it was for has changed
+                }
+                self.submit(true)?;
+            }
+        } else {
+            self.submit(false)?;
+        }
+        if self.bench.detach {
+            return Err(Stop::Detached);
+        }
+        let (outcome, usage, tail) = self.follow()?;
+        self.bring_back(outcome, usage, tail)
+    }
+
+    /// Asks until there is an answer. Before anything was submitted an interrupt gives up; after that it detaches.
+    fn patiently<T>(&mut self, submitted: bool, ask: Question<'_, T>) -> Result<T, Stop> {
+        let mut pause = TRIES.0;
+        loop {
+            match ask(self.tell) {
+                Ok(answer) => {
+                    self.waiting = false;
+                    return Ok(answer);
+                }
+                Err(Fault::Moved) => return Err(Stop::Moved),
+                Err(Fault::Refused(why)) => return Err(Stop::Failed(why)),
+                Err(Fault::Lost(why)) => {
+                    if !self.waiting {
+                        self.waiting = true;
+                        (self.tell)(Note::Waiting(format!("{why}; trying again")));
+                    }
+                }
+            }
+            attempt::pause(self.bench, pause);
+            pause = (pause * 2).min(TRIES.1);
+            if self.bench.cancel.state() != CancelState::Run {
+                return Err(if submitted { Stop::Detached } else { Stop::Canceled });
+            }
+        }
+    }
+
+    /// Sends, puts on record, submits.
+    fn submit(&mut self, on_record: bool) -> Result<(), Stop> {
+        let world = self.bench.world;
+        let kept = world.store.hold();
+        let environment = self.task.environment.as_ref();
+        let name = environment.map(|environment| environment.name.clone()).unwrap_or_default();
+        let recipe = world
+            .environments
+            .recipe(environment)
+            .map_err(|error| Stop::Failed(format!("environment `{name}`: {error}")))?;
+        let own = variables::own(self.bench.work, self.job, self.begun);
+        let secrets = variables::secrets(world, self.job);
+        let contents = Contents::new(world, self.task);
+        let parcel: Parcel = pack(self.job, self.begun, &contents, recipe, own, secrets).map_err(Stop::Failed)?;
+        let remote = self.remote;
+        self.patiently(on_record, &mut |tell| {
+            remote.prepare(&parcel, &contents, &mut |line| {
+                let step = if line.is_empty() {
+                    crate::environment::Step::Started
+                } else {
+                    crate::environment::Step::Output(line)
+                };
+                tell(Note::Environment(name.clone(), step));
+            })
+        })?;
+        if !on_record {
+            if self.bench.cancel.state() != CancelState::Run {
+                return Err(Stop::Canceled);
+            }
+            let ticket =
+                Ticket { run: self.begun.run.clone(), target: self.begun.target.clone(), place: remote.place() };
+            let (recorded, on_disk) = sync_channel(1);
+            (self.tell)(Note::Submitting(Box::new(self.begun.clone()), Box::new(ticket), recorded, kept));
+            // Until that is on disk nothing is submitted: what is not on record could be submitted again.
+            on_disk
+                .recv()
+                .map_err(|_| Stop::Failed("the record could not be written; nothing was submitted".to_owned()))?;
+        }
+        self.patiently(true, &mut |_| remote.submit(&parcel))
+    }
+
+    /// Follows the run to its end, and its output to the last byte.
+    fn follow(&mut self) -> Result<(Outcome, Usage, Vec<String>), Stop> {
+        let world = self.bench.world;
+        let run = self.begun.run.clone();
+        let record = world.state.join("runs").join(&run.0);
+        let path = record.join("user_logs").join("std_log.txt");
+        let secrets: Vec<String> = variables::secrets(world, self.job).into_values().collect();
+        let mut from = Offsets::default();
+        // What was heard before is not told again. A log that secrets were cut out of has another length than the one there:
+        // it is taken anew.
+        if secrets.is_empty() {
+            from.log = std::fs::metadata(&path).map_or(0, |found| found.len());
+        } else {
+            let _ = std::fs::remove_file(&path);
+        }
+        let mut log = Log::new(&path, Mask::new(&secrets));
+        let logs = self.folder.join(self.job.source_directory.as_path()).join("logs");
+        let mut follower = Follower::new(&logs, &secrets);
+        let mut tail = std::collections::VecDeque::new();
+        let mut pause = LOOKS.0;
+        let mut queued = String::new();
+        loop {
+            let remote = self.remote;
+            let look = self.patiently(true, &mut |_| remote.look(&run, &from))?;
+            let quiet = look.log.is_empty() && look.files.is_empty();
+            from.log += look.log.len() as u64;
+            for (name, bytes) in look.files {
+                *from.files.entry(name.clone()).or_default() += bytes.len() as u64;
+                append(&logs.join(name.as_path()), &bytes).map_err(Stop::Failed)?;
+            }
+            let tell = &mut *self.tell;
+            let mut mail = |report: Report| match report {
+                Report::Line(stream, line) => {
+                    let line = at_home(line, &run, world.root);
+                    if stream == Stream::Output {
+                        if tail.len() == attempt::TAIL {
+                            tail.pop_front();
+                        }
+                        tail.push_back(line.clone());
+                    }
+                    tell(Note::Line(stream, line));
+                }
+                Report::Drawn(line) => tell(Note::Drawn(line)),
+            };
+            log.add(&look.log, &mut mail);
+            follower.look(false, &mut mail);
+            match look.state {
+                State::Ended(outcome, usage) if quiet => {
+                    log.end(&mut mail);
+                    follower.look(true, &mut mail);
+                    return Ok((outcome, usage, tail.into()));
+                }
+                State::Gone(why) if quiet => {
+                    return Ok((
+                        Outcome::Broken { why: format!("the run is lost: {why}") },
+                        Usage::default(),
+                        tail.into(),
+                    ));
+                }
+                State::Ended(..) | State::Gone(_) => continue,
+                State::Queued(why) if why != queued => {
+                    queued.clone_from(&why);
+                    (self.tell)(Note::Waiting(why));
+                }
+                State::Queued(_) | State::Running => {}
+                State::Absent => {
+                    return Err(Stop::Failed(format!("{}: the run is not there any more", remote.place())));
+                }
+            }
+            if self.bench.cancel.state() != CancelState::Run {
+                return Err(Stop::Detached);
+            }
+            if quiet {
+                attempt::pause(self.bench, pause);
+                pause = (pause * 5 / 4).min(LOOKS.1);
+            } else {
+                pause = LOOKS.0 * 2;
+                attempt::pause(self.bench, LOOKS.0);
+            }
+        }
+    }
+
+    /// Brings back what the run left, and does with it what is done with that of a run here.
+    fn bring_back(&mut self, outcome: Outcome, usage: Usage, tail: Vec<String>) -> Result<attempt::Once, Stop> {
+        let (world, run, job) = (self.bench.world, self.begun.run.clone(), self.job);
+        let cwd = self.folder.join(job.source_directory.as_path());
+        std::fs::create_dir_all(&cwd)
+            .map_err(|error| Stop::Failed(format!("could not make {}: {error}", cwd.display())))?;
+        let mut paths: Vec<RelPath> = vec![job.source_directory.join("outputs"), job.source_directory.join("logs")];
+        if outcome == Outcome::Succeeded {
+            paths.extend(job.outputs.iter().map(|output| output.path.clone()));
+        }
+        // A path below another comes with it.
+        let all = paths.clone();
+        paths.retain(|path| !all.iter().any(|other| other != path && path.is_within(other)));
+        paths.sort();
+        paths.dedup();
+        let (remote, folder) = (self.remote, self.folder);
+        let brought = self.patiently(true, &mut |_| remote.collect(&run, &paths, folder));
+        let hold = world.store.hold();
+        let mut ended = attempt::ending(world, &run, outcome);
+        match brought {
+            Ok(()) => {}
+            // What cannot be kept is the job's failure, as it is here; the connection was there.
+            Err(Stop::Failed(why)) if ended.outcome == Outcome::Succeeded => ended.outcome = Outcome::Broken { why },
+            Err(Stop::Failed(why)) => ended.notes.push(why),
+            Err(stop) => return Err(stop),
+        }
+        ended.usage = usage;
+        super::collect::keep_logs(&cwd.join("logs"), &world.state.join("runs").join(&run.0), job);
+        let staged =
+            Staged { folder: self.folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new(), mounted: false };
+        let contents = attempt::finish(self.bench, self.task, job, &staged, &mut ended);
+        ended.ended = world.clock.now();
+        ended.status = Status::after(&ended.outcome);
+        Ok((ended, contents, tail, hold))
+    }
+}
+
+/// The run directory there stands for the workspace here: whoever follows a path shall find the file.
+fn at_home(line: String, run: &RunId, root: &Path) -> String {
+    let mark = format!("/runs/{run}/root");
+    let Some(at) = line.find(&mark) else { return line };
+    let (before, after) = (line.get(..at).unwrap_or_default(), line.get(at + mark.len()..).unwrap_or_default());
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '(' | '=' | ':' | ',');
+    let kept = before
+        .rfind(ends)
+        .map_or(0, |at| at + before.get(at..).and_then(|s| s.chars().next()).map_or(1, char::len_utf8));
+    format!("{}{}{after}", before.get(..kept).unwrap_or_default(), root.display())
+}
+
+fn append(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    use std::io::Write as _;
+    let write = || {
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::File::options().create(true).append(true).open(path)?.write_all(bytes)
+    };
+    write().map_err(|error| format!("could not write {}: {error}", path.display()))
+}

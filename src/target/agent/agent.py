@@ -1,0 +1,865 @@
+# The far side of amlrun: answers requests on stdin, one JSON line each (and bytes, where it says so), and supervises
+# jobs. Runs on Python 3.6 and later with its standard library alone. Sent over on every connection, so that both sides
+# always speak the same protocol; kept in the target's folder by content, since supervisors outlive connections.
+#
+# Paths are texts whose characters are the bytes of the path (latin-1). Everything made here is the user's alone.
+import errno, fcntl, hashlib, json, os, re, shutil, signal, stat, subprocess, sys, threading, time
+
+PASSED = ("PATH HOME USER LOGNAME SHELL LANG LANGUAGE TERM TZ TMPDIR TEMP TMP LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR "
+          "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy "
+          "all_proxy CUDA_HOME CUDA_PATH JAVA_HOME").split()
+PREFIXES = ("LC_", "XDG_", "NVIDIA_", "SLURM", "ROCR_", "GPU_DEVICE", "PMI_", "PMIX_")
+TAKEN = "CUDA_VISIBLE_DEVICES"
+
+
+class Refused(Exception):
+    """A request that cannot be carried out: the text says why, and what to do."""
+
+
+def raw(text):
+    return text.encode("latin-1")
+
+
+def shown(path):
+    return path.decode("latin-1") if isinstance(path, bytes) else path
+
+
+def make(path, mode=0o700):
+    try:
+        os.makedirs(path, mode)
+    except FileExistsError:
+        pass
+
+
+def write_whole(path, data):
+    """A file that is there whole or not at all, and on disk when this returns."""
+    temporary = "%s.%d.tmp" % (path, os.getpid())
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError:
+        pass
+    os.close(folder)
+
+
+def read_json(path):
+    try:
+        with open(path, "rb") as file:
+            return json.loads(file.read().decode("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def write_json(path, value):
+    write_whole(path, json.dumps(value).encode("utf-8"))
+
+
+def held(path):
+    """Whether some process holds the lock of this file."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+
+
+def lock(path, wait):
+    """The lock of a file, held as long as the answer is open; None where somebody else has it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return handle
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            return handle  # a file system without locks
+        os.close(handle)
+        return None
+
+
+def check_of(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_check(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Place:
+    """The target's folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.objects = os.path.join(folder, "objects-v1")
+
+    def run(self, run):
+        if not re.match("^[0-9a-f]{32}$", run):
+            raise Refused("not a run: %r" % run)
+        return os.path.join(self.folder, "runs", run)
+
+    # --- Objects: named by their content's digest and a checksum that Python can compute.
+
+    def find(self, digest):
+        """The object's path, or None."""
+        shard = os.path.join(self.objects, digest[:2])
+        names = self.shards.get(shard) if hasattr(self, "shards") else None
+        if names is None:
+            try:
+                names = {name[:64]: name for name in os.listdir(shard)}
+            except FileNotFoundError:
+                names = {}
+            if hasattr(self, "shards"):
+                self.shards[shard] = names
+        name = names.get(digest)
+        return os.path.join(shard, name) if name else None
+
+    def remember(self, digest, check):
+        if hasattr(self, "shards"):
+            shard = os.path.join(self.objects, digest[:2])
+            self.shards.setdefault(shard, {})[digest] = "%s-%s" % (digest, check)
+
+    def forget_object(self, digest, path):
+        make(os.path.join(self.folder, "damaged"))
+        try:
+            os.rename(path, os.path.join(self.folder, "damaged", os.path.basename(path)))
+        except OSError:
+            pass
+        if hasattr(self, "shards"):
+            self.shards.get(os.path.join(self.objects, digest[:2]), {}).pop(digest, None)
+
+    def keep(self, digest, data):
+        if self.find(digest):
+            return
+        check = check_of(data)
+        shard = os.path.join(self.objects, digest[:2])
+        make(shard)
+        temporary = os.path.join(shard, "%s.%d.tmp" % (digest, os.getpid()))
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o400)
+        os.rename(temporary, os.path.join(shard, "%s-%s" % (digest, check)))
+        self.remember(digest, check)
+
+    def read(self, digest):
+        """The verified bytes of an object, or None where it is missing or damaged."""
+        path = self.find(digest)
+        if not path:
+            return None
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            data = None
+        if data is None or check_of(data) != path[-64:]:
+            self.forget_object(digest, path)
+            return None
+        return data
+
+    def copy(self, digest, to, executable):
+        """Writes a verified object to a new file; False where it is missing or damaged."""
+        path = self.find(digest)
+        if not path:
+            return False
+        try:
+            source = open(path, "rb")
+        except FileNotFoundError:
+            self.forget_object(digest, path)
+            return False
+        digest_now = hashlib.sha256()
+        handle = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if executable else 0o644)
+        with source, os.fdopen(handle, "wb", 0) as file:
+            while True:
+                block = source.read(1 << 20)
+                if not block:
+                    break
+                digest_now.update(block)
+                file.write(block)
+        if digest_now.hexdigest() != path[-64:]:
+            os.unlink(to)
+            self.forget_object(digest, path)
+            return False
+        return True
+
+    def node(self, digest):
+        """A tree node's entries: (tag, digest, name)."""
+        data = self.read(digest)
+        if data is None:
+            return None
+        magic = b"amlrun tree 1\n"
+        if not data.startswith(magic):
+            raise Refused("not a tree: %s" % digest)
+        entries, at = [], len(magic)
+        while at < len(data):
+            tag, size = chr(data[at]), int.from_bytes(data[at + 41:at + 45], "little")
+            name = data[at + 45:at + 45 + size]
+            if name in (b"", b".", b"..") or b"/" in name:
+                raise Refused("a harmful tree: %s" % digest)
+            entries.append((tag, data[at + 1:at + 33].hex(), name))
+            at += 45 + size
+        return entries
+
+    def lay(self, root, item, missing):
+        """Writes one item (a tree, a file or a link) below the run directory."""
+        path, tag, digest = raw(item[0]), item[1], item[2]
+        at = os.path.join(root, path) if path else root
+        if tag == "d":
+            open_trees = [(at, digest)]
+            while open_trees:
+                folder, digest = open_trees.pop()
+                make(folder, 0o755)
+                entries = self.node(digest)
+                if entries is None:
+                    missing.add(digest)
+                    continue
+                for tag, digest, name in entries:
+                    below = os.path.join(folder, name)
+                    if tag == "d":
+                        open_trees.append((below, digest))
+                    else:
+                        self.leaf(below, tag, digest, missing)
+        else:
+            make(os.path.dirname(at), 0o755)
+            self.leaf(at, tag, digest, missing)
+
+    def leaf(self, at, tag, digest, missing):
+        if tag == "l":
+            text = self.read(digest)
+            if text is None:
+                missing.add(digest)
+            elif not os.path.islink(at):
+                os.symlink(text, at)
+        elif not os.path.lexists(at):
+            if missing and not self.find(digest):
+                missing.add(digest)
+            elif not self.copy(digest, at, tag == "x"):
+                missing.add(digest)
+
+    # --- Slots: what the host has, shared by everybody's runs in this folder.
+
+    def slots(self, run, spec):
+        """Takes room for a run: its GPUs, or None and why it has to wait."""
+        guard = lock(os.path.join(self.folder, "slots.lock"), True)
+        try:
+            path = os.path.join(self.folder, "slots.json")
+            all_ = read_json(path) or {"taken": [], "waiting": []}
+            alive = lambda entry: entry["run"] == run or held(os.path.join(self.run(entry["run"]), "lock"))
+            taken = [entry for entry in all_["taken"] if entry["run"] != run and alive(entry)]
+            waiting = [entry for entry in all_["waiting"] if alive(entry)]
+            if all(entry["run"] != run for entry in waiting):
+                waiting.append({"run": run, "cpus": spec["cpus"], "gpus": spec["gpus"], "memory": spec["memory"] or 0})
+            room = spec["room"]
+            cpus = room["cpus"] or os.cpu_count() or 1
+            gpus = list(range(room["gpus"] if room["gpus"] is not None else gpus_here()))
+            memory = room["memory"] or memory_here()
+            whole = (cpus, len(gpus), memory)
+            for entry in taken:
+                cpus -= entry["cpus"]
+                memory -= entry["memory"]
+                gpus = [gpu for gpu in gpus if gpu not in entry["numbers"]]
+            found = None
+            for entry in waiting:
+                wants = [min(want, all_) for want, all_ in zip((entry["cpus"], entry["gpus"], entry["memory"]), whole)]
+                if wants[0] <= cpus and wants[1] <= len(gpus) and wants[2] <= memory:
+                    if entry["run"] == run:
+                        found = gpus[:wants[1]]
+                        taken.append({"run": run, "cpus": wants[0], "memory": wants[2], "numbers": found})
+                        break
+                    cpus, gpus, memory = cpus - wants[0], gpus[wants[1]:], memory - wants[2]
+            if found is not None:
+                waiting = [entry for entry in waiting if entry["run"] != run]
+            write_json(path, {"taken": taken, "waiting": waiting})
+            busy = "waits for room: %d running, %d waiting on this host" % (len(taken), len(waiting))
+            return found, busy
+        finally:
+            os.close(guard)
+
+    def release(self, run):
+        guard = lock(os.path.join(self.folder, "slots.lock"), True)
+        try:
+            path = os.path.join(self.folder, "slots.json")
+            all_ = read_json(path) or {"taken": [], "waiting": []}
+            write_json(path, {name: [e for e in all_[name] if e["run"] != run] for name in ("taken", "waiting")})
+        finally:
+            os.close(guard)
+
+
+def gpus_here():
+    try:
+        return sum(1 for name in os.listdir("/dev") if re.match("^nvidia[0-9]+$", name))
+    except OSError:
+        return 0
+
+
+def memory_here():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 1 << 62
+
+
+# --- Requests
+
+
+class Server:
+    def __init__(self, text):
+        self.text = text
+        self.place = None
+
+    def op_hello(self, ask, data):
+        folder = os.path.join(os.path.expanduser("~"), os.path.expanduser(ask["directory"] or ".amlrun"))
+        try:
+            for name in ("agent", "objects-v1", "runs", "incoming", "environments-v1"):
+                make(os.path.join(folder, name))
+            os.chmod(folder, 0o700)
+            agent = os.path.join(folder, "agent", hashlib.sha256(self.text).hexdigest()[:32] + ".py")
+            if not os.path.exists(agent):
+                write_whole(agent, self.text)
+        except OSError as error:
+            raise Refused("the folder %s cannot be used: %s; name another with `directory`" % (folder, error))
+        self.place, self.agent = Place(folder), agent
+        return {"directory": folder, "python": sys.version.split()[0], "host": os.uname().nodename}
+
+    def op_check(self, ask, data):
+        disk = os.statvfs(self.place.folder)
+        found = {"python": sys.version.split()[0], "executable": sys.executable, "time": time.time(),
+                 "cpus": os.cpu_count(), "memory": memory_here(), "gpus": gpus_here(), "names": [],
+                 "free": disk.f_bavail * disk.f_frsize, "directory": self.place.folder, "host": os.uname().nodename,
+                 "tools": [name for name in ("uv", "tar", "sbatch", "docker", "podman") if shutil.which(name)]}
+        try:
+            import venv, ensurepip
+            found["tools"].append("venv")
+        except ImportError:
+            pass
+        if shutil.which("nvidia-smi"):
+            try:
+                said = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], timeout=20,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout.decode("utf-8", "replace")
+                found["names"] = [line.strip() for line in said.splitlines() if line.strip()]
+                found["gpus"] = len(found["names"])
+            except (OSError, subprocess.SubprocessError):
+                pass
+        return found
+
+    def op_has(self, ask, data):
+        self.place.shards = {}
+        missing = [digest for digest in ask["digests"] if not self.place.find(digest)]
+        return {"missing": missing}
+
+    def op_pack(self, ask, data):
+        at = 0
+        if not hasattr(self.place, "shards"):
+            self.place.shards = {}
+        for digest, size, check in ask["files"]:
+            piece = data[at:at + size]
+            at += size
+            if check_of(piece) != check:
+                raise Refused("what arrived is not what was sent")
+            self.place.keep(digest, piece)
+        return {}
+
+    def op_part(self, ask, data):
+        path = os.path.join(self.place.folder, "incoming", "%s.%s" % (ask["digest"], ask["sender"]))
+        return {"size": os.path.getsize(path) if os.path.exists(path) else 0}
+
+    def op_put(self, ask, data):
+        path = os.path.join(self.place.folder, "incoming", "%s.%s" % (ask["digest"], ask["sender"]))
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "r+b") as file:
+            if file.seek(0, 2) < ask["offset"]:
+                raise Refused("a piece is missing")
+            file.seek(ask["offset"])
+            file.write(data)
+            file.truncate()
+        if ask["check"]:
+            if file_check(path) != ask["check"]:
+                os.unlink(path)
+                raise Refused("what arrived is not what was sent")
+            shard = os.path.join(self.place.objects, ask["digest"][:2])
+            make(shard)
+            os.chmod(path, 0o400)
+            os.rename(path, os.path.join(shard, "%s-%s" % (ask["digest"], ask["check"])))
+            self.place.remember(ask["digest"], ask["check"])
+        return {}
+
+    def op_lay(self, ask, data):
+        folder = self.place.run(ask["run"])
+        make(folder)
+        guard = lock(os.path.join(folder, "lock"), False)
+        if guard is None:
+            return {"missing": []}
+        try:
+            if os.path.exists(os.path.join(folder, "spec.json")):
+                return {"missing": []}
+            root = raw_path(os.path.join(folder, "root"))
+            make(root, 0o755)
+            missing = set()
+            self.place.shards = {}
+            for item in ask["items"]:
+                self.place.lay(root, item, missing)
+            if not missing:
+                for path in ask["folders"]:
+                    make(os.path.join(root, raw(path)) if path else root, 0o755)
+                spec = dict(ask["spec"], run=ask["run"], folder=self.place.folder, items=ask["items"], folders=ask["folders"])
+                write_json(os.path.join(folder, "spec.json"), spec)
+            return {"missing": sorted(missing)}
+        finally:
+            os.close(guard)
+
+    def op_start(self, ask, data):
+        folder = self.place.run(ask["run"])
+        if not os.path.exists(os.path.join(folder, "spec.json")):
+            raise Refused("the run is not laid out")
+        with open(os.path.join(folder, "supervisor.log"), "ab") as said:
+            process = subprocess.Popen([sys.executable, self.agent, "supervise", folder], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=said, start_new_session=True, cwd="/")
+            told = {"secrets": ask["secrets"], "umask": UMASK}
+            answer, _ = process.communicate(json.dumps(told).encode("utf-8"))
+        if process.returncode or not answer:
+            raise Refused("the supervisor could not be started: %s" % tail(os.path.join(folder, "supervisor.log")))
+        return {}
+
+    def op_look(self, ask, data):
+        folder = self.place.run(ask["run"])
+        state = self.slurm_states([ask["run"]])[0] if ask.get("slurm") else self.state(folder)
+        answer = {"state": state, "log": 0, "files": []}
+        pieces = []
+        piece = read_from(os.path.join(folder, "log"), ask["log"], 1 << 20)
+        answer["log"] = len(piece)
+        pieces.append(piece)
+        spec = read_json(os.path.join(folder, "spec.json"))
+        if spec and ask["logs"]:
+            logs = os.path.join(raw_path(folder), b"root", raw(spec["cwd"]), b"logs")
+            for at, folders, names in os.walk(logs):
+                for name in names:
+                    path = os.path.join(at, name)
+                    text = shown(os.path.relpath(path, logs))
+                    if os.path.isfile(path) and not os.path.islink(path):
+                        piece = read_from(path, ask["seen"].get(text, 0), 1 << 18)
+                        if piece:
+                            answer["files"].append([text, len(piece)])
+                            pieces.append(piece)
+        return answer, b"".join(pieces)
+
+    def state(self, folder):
+        status = os.path.join(folder, "status.json")
+        found = read_json(status)
+        if found is None and os.path.exists(os.path.join(folder, "spec.json")):
+            running = held(os.path.join(folder, "lock"))
+            begun = os.path.exists(os.path.join(folder, "begun"))
+            if not running:
+                found = read_json(status)  # it may have ended between the two looks
+                if found is None:
+                    return {"kind": "lost" if begun else "laid"}
+            elif begun:
+                return {"kind": "running"}
+            else:
+                return {"kind": "queued", "why": (read_json(os.path.join(folder, "queued.json")) or {}).get("why", "")}
+        return dict(found, kind="ended") if found is not None else {"kind": "absent"}
+
+    def op_states(self, ask, data):
+        return {"states": [self.state(self.place.run(run)) for run in ask["runs"]]}
+
+    def op_end(self, ask, data):
+        folder = self.place.run(ask["run"])
+        if not os.path.isdir(folder):
+            return {}
+        write_whole(os.path.join(folder, "cancel"), b"now" if ask["now"] else b"gently")
+        guard = lock(os.path.join(folder, "lock"), False)
+        if guard is not None:
+            if not os.path.exists(os.path.join(folder, "begun")) and not read_json(os.path.join(folder, "status.json")):
+                write_json(os.path.join(folder, "status.json"), {"canceled": True})
+            os.close(guard)
+        return {}
+
+    def op_list(self, ask, data):
+        root = os.path.join(raw_path(self.place.run(ask["run"])), b"root")
+        found = []
+        for path in ask["paths"]:
+            at = os.path.join(root, raw(path))
+            entries = []
+            if os.path.isdir(at) and not os.path.islink(at):
+                entries.append(["", "d", 0, ""])
+                for folder, folders, names in os.walk(at):
+                    for name in sorted(folders + names):
+                        one = os.path.join(folder, name)
+                        entries.append([shown(os.path.relpath(one, at))] + self.entry(one))
+            elif os.path.lexists(at):
+                entries.append([""] + self.entry(at))
+            found.append(entries)
+        return {"found": found}
+
+    def entry(self, path):
+        about = os.lstat(path)
+        if stat.S_ISLNK(about.st_mode):
+            return ["l", 0, shown(os.readlink(path))]
+        if stat.S_ISDIR(about.st_mode):
+            return ["d", 0, ""]
+        if not stat.S_ISREG(about.st_mode):
+            raise Refused("`%s` is neither file, folder nor symlink: it cannot be kept" % os.fsdecode(path))
+        return ["x" if about.st_mode & 0o100 else "f", about.st_size, file_check(path)]
+
+    def op_fetch(self, ask, data):
+        root = os.path.join(raw_path(self.place.run(ask["run"])), b"root")
+        pieces = [read_from(os.path.join(root, raw(path)), offset, length) for path, offset, length in ask["pieces"]]
+        return {"sizes": [len(piece) for piece in pieces]}, b"".join(pieces)
+
+    def op_adopt(self, ask, data):
+        root = os.path.join(raw_path(self.place.run(ask["run"])), b"root")
+        self.place.shards = {}
+        for path, digest, check in ask["files"]:
+            if not self.place.find(digest):
+                shard = os.path.join(self.place.objects, digest[:2])
+                make(shard)
+                try:
+                    os.link(os.path.join(root, raw(path)), raw_path(os.path.join(shard, "%s-%s" % (digest, check))))
+                except OSError:
+                    pass
+        return {}
+
+    def op_forget(self, ask, data):
+        for run in ask["runs"]:
+            folder = self.place.run(run)
+            batch = (read_json(os.path.join(folder, "slurm.json")) or {}).get("batch")
+            if read_json(os.path.join(folder, "status.json")) is not None or self.state(folder)["kind"] in ("laid", "lost"):
+                shutil.rmtree(raw_path(folder), ignore_errors=True)
+            if batch:
+                batch = os.path.join(self.place.folder, "slurm", batch)
+                about = read_json(os.path.join(batch, "batch.json")) or {"runs": []}
+                if not any(os.path.exists(self.place.run(run)) for run in about["runs"]):
+                    shutil.rmtree(batch, ignore_errors=True)
+        return {}
+
+    # --- Environments
+
+    def op_probe(self, ask, data):
+        """The interpreters that answer to these names, with what is installed for each."""
+        answers = []
+        for name in ask["names"]:
+            path = os.path.expanduser(name) if "/" in name else shutil.which(name)
+            probe = path and probe_of(path, ask["probe"])
+            if probe:
+                answers.append(dict(probe, found=path, packages=packages_of(probe)))
+                if probe["implementation"] + " " + probe["version"] == ask["stop"]:
+                    break
+        return {"answers": answers}
+
+    def op_build(self, ask, data):
+        """Begins to build an environment, unless it is there; tells how that goes."""
+        folder = os.path.join(self.place.folder, "environments-v1", ask["key"])
+        state = read_json(os.path.join(folder, "amlrun-environment.json"))
+        log = folder + ".log"
+        answer = {"state": "building", "python": os.path.join(folder, "bin", "python")}
+        if state and os.path.exists(answer["python"]):
+            answer["state"] = "ready"
+        elif not held(folder + ".lock"):
+            failed = read_json(folder + ".failed")
+            if failed and ask["begun"]:
+                answer.update(state="failed", why=failed["why"])
+            else:
+                if os.path.exists(folder + ".failed"):
+                    os.unlink(folder + ".failed")
+                write_json(folder + ".json", dict(ask, folder=folder))
+                with open(log, "wb") as said:
+                    process = subprocess.Popen([sys.executable, self.agent, "build", folder], stdin=subprocess.DEVNULL,
+                                               stdout=subprocess.PIPE, stderr=said, start_new_session=True, cwd="/")
+                    process.communicate()
+        piece = read_from(log, ask["log"], 1 << 18)
+        return dict(answer, log=len(piece)), piece
+
+    def serve(self):
+        source, sink = sys.stdin.buffer, sys.stdout.buffer
+        sink.write(b"amlrun-agent 1\n")
+        sink.flush()
+        busy, alone = threading.Event(), threading.Lock()
+
+        def breathe():
+            """A sign of life every few seconds of long work, so that the other side can tell it from a dead connection."""
+            while True:
+                busy.wait()
+                time.sleep(5)
+                with alone:
+                    if busy.is_set():
+                        try:
+                            sink.write(b"\n")
+                            sink.flush()
+                        except OSError:
+                            os._exit(1)
+
+        threading.Thread(target=breathe, daemon=True).start()
+        while True:
+            line = source.readline()
+            if not line.endswith(b"\n"):
+                return
+            ask = json.loads(line.decode("utf-8"))
+            data = source.read(ask["bytes"]) if ask.get("bytes") else b""
+            if len(data) != ask.get("bytes", 0):
+                return
+            busy.set()
+            try:
+                answer = getattr(self, "op_" + ask["op"])(ask, data)
+                answer, data = answer if isinstance(answer, tuple) else (answer, b"")
+            except Refused as refused:
+                answer, data = {"refused": str(refused)}, b""
+            except OSError as error:
+                name = error.filename if error.filename is not None else ask["op"]
+                answer, data = {"refused": "%s: %s" % (os.fsdecode(name), error.strerror)}, b""
+            answer["bytes"] = len(data)
+            with alone:
+                busy.clear()
+                sink.write(json.dumps(answer).encode("utf-8") + b"\n" + data)
+                sink.flush()
+
+
+def raw_path(path):
+    return os.fsencode(path)
+
+
+def read_from(path, offset, most):
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(most)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return b""
+
+
+def tail(path):
+    lines = read_from(path, max(0, os.path.getsize(path) - 2000), 2000).decode("utf-8", "replace").strip().splitlines()
+    return "; ".join(lines[-3:])
+
+
+def probe_of(path, script):
+    try:
+        said = subprocess.run([path, "-B", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=60,
+                              stderr=subprocess.PIPE).stdout.decode("utf-8", "replace")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    for line in reversed(said.splitlines()):
+        if line.startswith("amlrun-probe:"):
+            return json.loads(line[len("amlrun-probe:"):])
+    return None
+
+
+def packages_of(probe):
+    """Distributions by their normalised names, as the folders on the path are named."""
+    found = {}
+    for folder in probe["path"]:
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            continue
+        for name in names:
+            match = re.match(r"^([^~].*?)-([0-9].*?)(-py[0-9].*)?\.(dist-info|egg-info)$", name)
+            if match:
+                found.setdefault(re.sub("[-_.]+", "-", match.group(1)).lower(), match.group(2))
+    return found
+
+
+# --- Building an environment
+
+
+def build(folder):
+    guard = lock(folder + ".lock", False)
+    if guard is None or os.fork():
+        os._exit(0)
+    os.setsid()
+    os.close(1)
+    ask = read_json(folder + ".json")
+    log = os.open(folder + ".log", os.O_WRONLY | os.O_APPEND)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        run = lambda *argv: call(argv, log)
+        run(ask["base"], "-m", "venv", "--without-pip", "--symlinks", folder)
+        python = os.path.join(folder, "bin", "python")
+        uv = shutil.which("uv")
+        if any(ask["texts"]) and not uv:
+            pip = os.path.join(os.path.dirname(folder), "pip-" + hashlib.sha256(ask["base"].encode("utf-8")).hexdigest()[:16])
+            alone = lock(pip + ".lock", True)
+            if not os.path.exists(os.path.join(pip, "complete")):
+                shutil.rmtree(pip, ignore_errors=True)
+                run(ask["base"], "-m", "venv", pip)
+                run(os.path.join(pip, "bin", "python"), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=22.3")
+                write_whole(os.path.join(pip, "complete"), b"")
+            os.close(alone)
+        for text, hashed in zip(ask["texts"], (True, False)):
+            if text:
+                file = folder + ".requirements.txt"
+                write_whole(file, text.encode("utf-8"))
+                if uv:
+                    start = [uv, "pip", "install", "--compile-bytecode", "--color=never", "--no-progress", "--python", python]
+                else:
+                    start = [os.path.join(pip, "bin", "python"), "-m", "pip", "--python", python, "install", "--no-user",
+                             "--no-color", "--progress-bar=off", "--no-warn-script-location"]
+                run(*(start + ["--no-deps"] + (["--require-hashes"] if hashed else []) + ["-r", file]))
+                os.unlink(file)
+        write_json(os.path.join(folder, "amlrun-environment.json"), {"format": 1, "key": ask["key"]})
+    except Exception as error:
+        write_json(folder + ".failed", {"why": str(error)})
+    os._exit(0)
+
+
+def call(argv, log):
+    process = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                             env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")})
+    if process.returncode:
+        raise Refused("`%s` ended with %d" % (" ".join(argv), process.returncode))
+
+
+# --- Supervising a run
+
+
+def supervise(folder):
+    """Runs a job to its end and writes how it ended. Holds the run's lock as long as it lives: two never run one job."""
+    told = json.loads(sys.stdin.buffer.read().decode("utf-8") or "{}")
+    guard = lock(os.path.join(folder, "lock"), False)
+    if guard is None or read_json(os.path.join(folder, "status.json")) is not None:
+        print("there already")
+        return
+    spec = read_json(os.path.join(folder, "spec.json"))
+    place = Place(spec["folder"])
+    if os.path.exists(os.path.join(folder, "begun")):
+        # Whoever ran it is gone without a word: what became of it is not known, so it is not run again by itself.
+        print("lost")
+        return
+    if os.fork():
+        sys.stdout.write("ok\n")
+        sys.stdout.flush()
+        os._exit(0)
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    gpus, since = None, 0
+    while gpus is None:
+        if asked_to_end(folder):
+            place.release(spec["run"])
+            write_json(os.path.join(folder, "status.json"), {"canceled": True})
+            return
+        gpus, why = place.slots(spec["run"], spec)
+        if gpus is None:
+            if time.time() - since > 2:
+                since = time.time()
+                write_json(os.path.join(folder, "queued.json"), {"why": why})
+            time.sleep(0.1)
+    variables = {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in gpus)} if spec["gpus"] else {}
+    status = carry_out(folder, spec, told, variables)
+    place.release(spec["run"])
+    write_json(os.path.join(folder, "status.json"), status)
+
+
+def asked_to_end(folder):
+    try:
+        with open(os.path.join(folder, "cancel"), "rb") as file:
+            return file.read().decode("ascii")
+    except FileNotFoundError:
+        return None
+
+
+def environment_of(spec, secrets, given):
+    variables = {name: value for name, value in os.environ.items()
+                 if name in PASSED or name.startswith(PREFIXES) or name == TAKEN}
+    variables.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+    if spec["path"]:
+        variables["PATH"] = ":".join(spec["path"] + [variables["PATH"]])
+    variables.update(given)
+    variables.update(spec["variables"])
+    variables.update(secrets)
+    return variables
+
+
+def carry_out(folder, spec, told, given, mark=None):
+    """Starts the job, follows it, and says how it ended."""
+    root = os.path.join(raw_path(folder), b"root")
+    cwd = os.path.join(root, raw(spec["cwd"])) if spec["cwd"] else root
+    variables = environment_of(spec, told.get("secrets", {}), given)
+    log = os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    begun = os.open(os.path.join(folder, "begun"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    about = dict(mark or {}, time=time.time(), host=os.uname().nodename, pid=os.getpid())
+    os.write(begun, json.dumps(about).encode("utf-8"))
+    os.fsync(begun)
+    os.close(begun)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    ends = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: ends.append(number))
+    try:
+        process = subprocess.Popen(spec["argv"], cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   preexec_fn=lambda: ready_to_run(told.get("umask", 0o022)))
+    except OSError as error:
+        return {"broken": "could not run `%s` in %s: %s" % (spec["argv"][0], shown(cwd), error.strerror)}
+    began, ending, since, killed = time.monotonic(), None, 0.0, False
+    while True:
+        pid, code, used = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        now, asked = time.monotonic(), asked_to_end(folder)
+        if ending is None:
+            late = spec["time"] is not None and now - began >= spec["time"]
+            ending = "canceled" if asked else "timed_out" if late else "ended" if ends else None
+            if ending:
+                since = now
+                end(process.pid, signal.SIGTERM)
+        if ending and not killed and (asked == "now" or now - since >= spec["grace"]):
+            killed = True
+            end(process.pid, signal.SIGKILL)
+        signal.sigtimedwait([signal.SIGCHLD], 0.2)
+    end(process.pid, signal.SIGKILL)
+    if ending:
+        end_marked(spec["run"])
+    os.fsync(log)
+    status = {"cpu_ms": int((used.ru_utime + used.ru_stime) * 1000), "peak_memory": used.ru_maxrss * 1024}
+    if ending:
+        status[ending] = spec["time"] if ending == "timed_out" else True
+    if os.WIFSIGNALED(code):
+        status["signal"] = os.WTERMSIG(code)
+    else:
+        status["code"] = os.WEXITSTATUS(code)
+    return status
+
+
+def ready_to_run(umask):
+    os.setsid()
+    os.umask(umask)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+
+def end(group, number):
+    try:
+        os.killpg(group, number)
+    except OSError:
+        pass
+
+
+def end_marked(run):
+    """What left the job's process group goes with it."""
+    mark, own = ("AMLRUN_RUN_ID=" + run).encode("ascii"), os.getpid()
+    for _ in range(20):
+        found = False
+        for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+            if name.isdigit() and int(name) != own:
+                try:
+                    with open("/proc/%s/environ" % name, "rb") as file:
+                        if mark in file.read().split(b"\0"):
+                            os.kill(int(name), signal.SIGKILL)
+                            found = True
+                except OSError:
+                    pass
+        if not found:
+            return
+        time.sleep(0.01)

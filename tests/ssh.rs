@@ -1,0 +1,370 @@
+//! Jobs on a host that is reached by ssh: a real sshd on loopback, with connections that break and an amlrun that is killed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may die, and it runs amlrun"
+)]
+
+mod engines;
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use engines::{Engine, Project, Proxy, SplitMix64, wait_for};
+
+const KILLS: usize = 50;
+const SEED: u64 = 20_261_126;
+
+/// The port of a running sshd.
+fn port(engine: &Engine) -> u16 {
+    let config = std::fs::read_to_string(engine.folder.join("ssh_config")).unwrap();
+    let port = config.lines().find_map(|line| line.trim().strip_prefix("Port ")).unwrap();
+    port.trim().parse().unwrap()
+}
+
+/// `[targets.vm]`, kept in `far`.
+fn target(engine: &Engine, port: u16, far: &Path, more: &str) -> String {
+    format!(
+        "[targets.vm]\ntype = \"ssh\"\nhost = \"host\"\nport = {port}\noptions = [\"-F\", \"{}\"]\ndirectory = \"{}\"\n{more}\n",
+        engine.folder.join("ssh_config").display(),
+        far.display()
+    )
+}
+
+const TRAIN: &str = r#"
+import json, os, sys, time
+alpha = float(sys.argv[1])
+ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+os.write(ledger, (sys.argv[1] + "\n").encode())
+for step in range(int(os.environ["STEPS"])):
+    print("step", step, flush=True)
+    time.sleep(0.05)
+rows = [int(line) for line in open("../data/raw.csv")]
+os.makedirs("../models", exist_ok=True)
+with open("../models/m-%s.txt" % sys.argv[1], "w") as file:
+    file.write("%r\n" % (sum(rows) * alpha))
+with open("metrics-%s.json" % sys.argv[1], "w") as file:
+    json.dump({"mse": alpha * 2}, file)
+"#;
+
+/// A matrix of so many jobs that each write a line into a ledger.
+fn matrix(project: &Project, head: &str, jobs: usize, steps: usize, ledger: &Path) {
+    let alphas: Vec<String> = (1..=jobs).map(|n| format!("{}.{}", n / 10, n % 10)).collect();
+    project.write("train/train.py", TRAIN);
+    project.write("data/raw.csv", &(1..=100).map(|n| n.to_string()).collect::<Vec<_>>().join("\n"));
+    project.write(
+        "Amlfile",
+        &format!(
+            "format = 1\n{head}\n[environments.plain]\nuser_managed = true\nvariables = {{ LEDGER = \"{}\", STEPS = \"{steps}\" }}\n\
+             [experiments.train]\nenvironment = \"plain\"\ntarget = \"vm\"\nsource_directory = \"train\"\nscript = \"train.py\"\n\
+             arguments = [\"${{alpha}}\"]\ninputs = {{ raw = \"data/raw.csv\" }}\noutputs = {{ model = \"models/m-${{alpha}}.txt\" }}\n\
+             metrics = [\"train/metrics-${{alpha}}.json\"]\nmatrix = {{ alpha = [{}] }}\n",
+            ledger.display(),
+            alphas.join(", ")
+        ),
+    );
+}
+
+/// How often each job ran, as it counted itself.
+fn counts(ledger: &Path) -> std::collections::BTreeMap<String, usize> {
+    let mut counts = std::collections::BTreeMap::new();
+    for line in std::fs::read_to_string(ledger).unwrap_or_default().lines() {
+        *counts.entry(line.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn a_matrix_runs_there_as_it_does_here() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let ledger = folder.path().join("ledger");
+    let project = Project::new(&folder.path().join("a"));
+    matrix(&project, &target(&engine, port(&engine), &folder.path().join("far"), "cpus = 4"), 12, 0, &ledger);
+    let text = project.run(&[]);
+    assert!(text.contains("12 ran"), "{text}");
+    assert!(project.run(&[]).contains("up to date (12 jobs)"));
+    assert!(project.run(&["--target", "local"]).contains("up to date (12 jobs)"), "the same key, wherever it runs");
+    let here = Project::new(&folder.path().join("b"));
+    matrix(&here, "[targets.vm]\ntype = \"ssh\"\nhost = \"nowhere\"\n", 12, 0, &ledger);
+    here.run(&["--target", "local"]);
+    for n in 1..=12 {
+        let alpha = f64::from(n) / 10.0;
+        for path in [format!("models/m-{alpha:.1}.txt"), format!("train/metrics-{alpha:.1}.json")] {
+            assert_eq!(project.read(&path), here.read(&path), "{path}");
+            assert!(project.read(&path).is_some());
+        }
+    }
+    assert_eq!(counts(&ledger).into_values().sum::<usize>(), 24);
+    let left = std::fs::read_dir(folder.path().join("far/runs")).unwrap().count();
+    assert_eq!(left, 0, "what is on record here goes there");
+}
+
+#[test]
+fn killed_at_any_instant_it_is_run_once_and_not_lost() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let ledger = folder.path().join("ledger");
+    let project = Project::new(folder.path());
+    let head = target(&engine, port(&engine), &folder.path().join("far"), "cpus = 3");
+    matrix(&project, &head, 4, 2, &ledger);
+    let began = Instant::now();
+    project.run(&[]);
+    let span = began.elapsed().min(Duration::from_millis(2500));
+    let mut random = SplitMix64(SEED);
+    let (mut kills, mut round) = (0, 0);
+    while kills < KILLS {
+        round += 1;
+        std::fs::remove_file(&ledger).unwrap();
+        project.write("data/raw.csv", &format!("{round}\n"));
+        for _ in 0..=random.below(5) {
+            let after = Duration::from_micros(random.below(u64::try_from(span.as_micros()).unwrap()));
+            let mut child = project
+                .command(&[])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let until = Instant::now() + after;
+            while Instant::now() < until && child.try_wait().unwrap().is_none() {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            if child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                kills += 1;
+            }
+            child.wait().unwrap();
+        }
+        project.run(&[]);
+        let counts = counts(&ledger);
+        assert!(counts.len() == 4 && counts.values().all(|&times| times == 1), "round {round}: {counts:?}");
+        for n in 1..=4 {
+            let alpha = f64::from(n) / 10.0;
+            let model = project.read(&format!("models/m-{alpha:.1}.txt")).unwrap();
+            assert!((model.trim().parse::<f64>().unwrap() - f64::from(round) * alpha).abs() < 1e-9, "round {round}");
+        }
+    }
+    let completed = project.runs().iter().filter(|(_, status)| status == "Completed").count();
+    assert_eq!(completed, 4 * (usize::try_from(round).unwrap() + 1), "every result is on record, once");
+    println!("{kills} kills in {round} rounds, a whole run takes {} ms", span.as_millis());
+}
+
+#[test]
+fn a_connection_that_breaks_is_not_the_end_of_a_run() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let ledger = folder.path().join("ledger");
+    let proxy = Proxy::to(port(&engine));
+    let project = Project::new(folder.path());
+    matrix(&project, &target(&engine, proxy.port, &folder.path().join("far"), "cpus = 4"), 2, 60, &ledger);
+    let log = folder.path().join("log");
+    let out = std::fs::File::create(&log).unwrap();
+    let mut child = project.command(&[]).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+    let said = || std::fs::read_to_string(&log).unwrap();
+    for _ in 0..2 {
+        let steps = said().matches("| step").count();
+        wait_for("output", || said().matches("| step").count() > steps + 2);
+        let waits = said().matches("trying again").count();
+        proxy.cut();
+        wait_for("a word on the connection", || said().matches("trying again").count() > waits);
+        proxy.mend();
+    }
+    assert!(child.wait().unwrap().success(), "{}", said());
+    assert_eq!(counts(&ledger).into_values().collect::<Vec<_>>(), [1, 1]);
+    for step in 0..60 {
+        assert_eq!(
+            said().matches(&format!("| step {step}\n")).count(),
+            2,
+            "step {step} is told once a job:\n{}",
+            said()
+        );
+    }
+}
+
+#[test]
+fn ctrl_c_detaches_and_attach_and_cancel_go_on_from_there() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let ledger = folder.path().join("ledger");
+    let project = Project::new(folder.path());
+    let head = target(&engine, port(&engine), &folder.path().join("far"), "cpus = 1");
+    matrix(&project, &head, 1, 40, &ledger);
+    // Ctrl-C.
+    let mut child =
+        project.command(&[]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    wait_for("the job", || counts(&ledger).len() == 1);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(project.run(&["status"]).contains("running"));
+    let text = project.run(&["attach"]);
+    assert!(text.contains("attached") && text.contains("1 ran"), "{text}");
+    assert!(text.contains("step 39"), "{text}");
+    assert_eq!(counts(&ledger)["0.1"], 1);
+    let log = project.run(&["runs", "logs", "train[alpha=0.1]"]);
+    assert!((0..40).all(|step| log.matches(&format!("step {step}\n")).count() == 1), "{log}");
+    // --detach, and a job that waits for its place.
+    matrix(&project, &head, 2, 400, &ledger);
+    let text = project.run(&["--detach"]);
+    assert!(text.contains("2 detached"), "{text}");
+    wait_for("one to run and one to wait", || {
+        let status = project.run(&["status"]);
+        status.contains("running") && status.contains("waits for room")
+    });
+    assert!(project.run(&["cancel", "--all"]).contains("canceled"));
+    let statuses: Vec<String> = project.runs().into_iter().take(2).map(|(_, status)| status).collect();
+    assert_eq!(statuses, ["Canceled", "Canceled"]);
+    assert_eq!(project.amlrun(&["cancel", "--all"]).code, Some(4));
+}
+
+#[test]
+fn what_goes_wrong_is_told_with_the_way_out() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let project = Project::new(folder.path());
+    let far = folder.path().join("far");
+    let mut homes = 0;
+    let mut try_with = |head: &str, command: &str| {
+        // A home of its own each time: a connection that stands would be shared.
+        homes += 1;
+        let project = Project {
+            root: project.root.clone(),
+            home: folder.path().join(format!("h{homes}")),
+            variables: Vec::new(),
+        };
+        std::fs::create_dir_all(&project.home).unwrap();
+        project.write(
+            "Amlfile",
+            &format!("format = 1\n{head}\n[experiments.a]\ntarget = \"vm\"\ncommand = '''{command}'''\n"),
+        );
+        project.amlrun(&["-B"])
+    };
+    let good = target(&engine, port(&engine), &far, "");
+    let config = engine.folder.join("ssh_config").display().to_string();
+    // A signal there is not a connection lost, and the other way round.
+    let said = try_with(&good, "kill -9 $$");
+    assert!(said.text.contains("killed by SIGKILL"), "{}", said.text);
+    assert_eq!(said.code, Some(1));
+    assert!(try_with(&good, "exit 255").text.contains("exit status 255"));
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let said = try_with(&target(&engine, closed, &far, ""), "true");
+    assert!(said.text.contains("target `vm`") && said.text.contains("Connection refused"), "{}", said.text);
+    let said = try_with(&good.replace("host = \"host\"", "host = \"no-such-host.invalid\""), "true");
+    assert!(said.text.contains("no such host"), "{}", said.text);
+    // A key that the host does not know.
+    let other = folder.path().join("other");
+    let made =
+        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status();
+    assert!(made.unwrap().success());
+    let text = std::fs::read_to_string(&config).unwrap();
+    let identity = text.lines().find(|line| line.trim().starts_with("IdentityFile")).unwrap().trim().to_owned();
+    let foreign = folder.path().join("config-key");
+    std::fs::write(&foreign, text.replace(&identity, &format!("IdentityFile {}", other.display()))).unwrap();
+    let said = try_with(&good.replace(&config, &foreign.display().to_string()), "true");
+    assert!(said.text.contains("no key was accepted"), "{}", said.text);
+    // A host key that is another one.
+    let known = folder.path().join("known");
+    let public = std::fs::read_to_string(other.with_extension("pub")).unwrap();
+    std::fs::write(&known, format!("[127.0.0.1]:{} {public}", port(&engine))).unwrap();
+    let hosts = text.lines().find(|line| line.trim().starts_with("UserKnownHostsFile")).unwrap().trim().to_owned();
+    let changed = folder.path().join("config-host");
+    std::fs::write(&changed, text.replace(&hosts, &format!("UserKnownHostsFile {}", known.display()))).unwrap();
+    let said = try_with(&good.replace(&config, &changed.display().to_string()), "true");
+    assert!(said.text.contains("host key is not the known one"), "{}", said.text);
+    // A folder that cannot be used.
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let said = try_with(&target(&engine, port(&engine), &folder.path().join("file/x"), ""), "true");
+    assert!(said.text.contains("cannot be used"), "{}", said.text);
+    let text = project.amlrun(&["targets", "check", "vm"]);
+    assert!(text.code == Some(3) && text.text.contains("FAIL"), "{}", text.text);
+    let _ = try_with(&good, "true");
+    let text = project.run(&["targets", "check", "vm"]);
+    for name in ["connection", "python", "disk", "gpus", "clock"] {
+        assert!(text.contains(name), "{text}");
+    }
+    assert_eq!(project.runs().iter().filter(|(_, status)| status == "Completed").count(), 1);
+}
+
+#[test]
+fn names_links_and_secrets_arrive_as_they_are() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let mut project = Project::new(folder.path());
+    project.variables.push(("TOKEN".to_owned(), "s3cr3t-w0rd".to_owned()));
+    let far = folder.path().join("far");
+    project.write("src/a b/it's \"q\"\n-x", "odd\n");
+    project.write("src/-dash", "dash\n");
+    project.write("src/run.sh", "#!/bin/sh\nmkdir ../out; echo \"$1\" > ../out/args\ncp -R . ../out/copy\nreadlink link > ../out/link\nmkdir ../out/hollow; echo got $TOKEN; sleep 1\n");
+    std::os::unix::fs::symlink("-dash", project.root.join("src/link")).unwrap();
+    let mut mode = std::fs::metadata(project.root.join("src/run.sh")).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
+    std::fs::set_permissions(project.root.join("src/run.sh"), mode).unwrap();
+    project.write(
+        "Amlfile",
+        &format!(
+            "format = 1\n{}\n[experiments.a]\ntarget = \"vm\"\nsource_directory = \"src\"\ncommand = \"./run.sh\"\n\
+             arguments = [\"-n it's \\\"so\\\" $HOME\\n*\"]\noutputs = [\"out\"]\nsecrets = [\"TOKEN\"]\n",
+            target(&engine, port(&engine), &far, "")
+        ),
+    );
+    let mut child =
+        project.command(&[]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let runs = far.join("runs");
+    let begun =
+        || std::fs::read_dir(&runs).into_iter().flatten().flatten().any(|run| run.path().join("begun").exists());
+    wait_for("the run", begun);
+    let listed = std::process::Command::new("ps").args(["axww", "-o", "args"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&listed.stdout).contains("s3cr3t-w0rd"), "a secret on a command line");
+    for entry in std::fs::read_dir(&runs).unwrap().flatten() {
+        let spec = std::fs::read_to_string(entry.path().join("spec.json")).unwrap_or_default();
+        assert!(!spec.contains("s3cr3t-w0rd"), "a secret in a file");
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&far).unwrap().permissions());
+    assert_eq!(mode & 0o077, 0, "what is there is the user's alone");
+    let done = child.wait().unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut said).unwrap();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(done.success(), "{said}");
+    assert!(!said.contains("s3cr3t-w0rd"), "{said}");
+    assert_eq!(project.read("out/args").unwrap(), "-n it's \"so\" $HOME\n*\n");
+    assert_eq!(project.read("out/copy/a b/it's \"q\"\n-x").unwrap(), "odd\n");
+    assert_eq!(project.read("out/link").unwrap(), "-dash\n");
+    assert!(project.root.join("out/hollow").is_dir(), "an empty folder comes back");
+    assert_eq!(std::fs::read_link(project.root.join("out/copy/link")).unwrap(), Path::new("-dash"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(project.root.join("out/copy/run.sh")).unwrap().permissions(),
+    );
+    assert_ne!(mode & 0o100, 0, "the exec bit comes back");
+    assert!(project.run(&["--target", "local"]).contains("up to date"));
+}
+
+#[test]
+fn only_what_changed_is_sent_again() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let proxy = Proxy::to(port(&engine));
+    let project = Project::new(folder.path());
+    let mut random = SplitMix64(SEED);
+    for n in 0..2000 {
+        let text: String = (0..64).map(|_| random.below(u64::MAX).to_string()).collect::<Vec<_>>().concat();
+        project.write(&format!("src/d{}/f{n}", n % 50), &text);
+    }
+    project.write(
+        "Amlfile",
+        &format!(
+            "format = 1\n{}\n[experiments.a]\ntarget = \"vm\"\nsource_directory = \"src\"\ncommand = \"cat */* | wc -c\"\n",
+            target(&engine, proxy.port, &folder.path().join("far"), "")
+        ),
+    );
+    project.run(&[]);
+    let first = proxy.bytes.load(Ordering::SeqCst);
+    assert!(first > 2_000_000, "{first}");
+    project.write("src/d7/f7", "changed\n");
+    project.run(&[]);
+    let second = proxy.bytes.load(Ordering::SeqCst) - first;
+    // The program itself (some 40 kB) goes over a new connection; what is sent of the tree is a file and two nodes.
+    println!("{first} bytes, then {second}");
+    assert!(second < first / 20, "{second} of {first} bytes were sent again");
+}
