@@ -140,7 +140,7 @@ fn killed_at_any_instant_it_is_run_once_and_not_lost() {
     while kills < KILLS {
         round += 1;
         std::fs::remove_file(&ledger).unwrap();
-        project.write("data/raw.csv", &format!("{round}\n"));
+        project.write("data/raw.csv", &format!("{}\n", 100 + round));
         for _ in 0..=random.below(8) {
             // Most instants lie where submissions are made.
             let reach = if random.below(3) == 0 { span } else { span / 4 };
@@ -159,7 +159,7 @@ fn killed_at_any_instant_it_is_run_once_and_not_lost() {
         let counts = counts(&ledger);
         assert!(counts.len() == 4 && counts.values().all(|&times| times == 1), "round {round}: {counts:?}");
         for n in 1..=4 {
-            assert_eq!(project.read(&format!("out/{n}")).unwrap(), format!("{}\n", round * n));
+            assert_eq!(project.read(&format!("out/{n}")).unwrap(), format!("{}\n", (100 + round) * n));
         }
     }
     let completed = project.runs().iter().filter(|(_, status)| status == "Completed").count();
@@ -237,9 +237,12 @@ fn a_controller_that_goes_and_comes_back_loses_nothing() {
     let Some(cluster) = Cluster::up(folder.path()) else { return };
     let ledger = folder.path().join("ledger");
     let project = cluster.project("a");
-    matrix(&project, &cluster.target(""), 2, "8", &ledger);
+    matrix(&project, &cluster.target(""), 2, "20", &ledger);
     let mut child = project.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for("the jobs", || counts(&ledger).len() == 2);
+    // What the controller has not saved yet it does not know when it comes back.
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    wait_for("the saved state", || changed(&cluster.engine.folder.join("state/job_state")) > changed(&ledger));
     let pid = std::fs::read_to_string(cluster.engine.folder.join("slurmctld.pid")).unwrap();
     let done = Command::new("kill").args(["-9", pid.trim()]).status().unwrap();
     assert!(done.success());

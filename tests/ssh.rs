@@ -190,7 +190,7 @@ fn ctrl_c_detaches_and_attach_and_cancel_go_on_from_there() {
     let ledger = folder.path().join("ledger");
     let project = Project::new(folder.path());
     let head = target(&engine, port(&engine), &folder.path().join("far"), "cpus = 1");
-    matrix(&project, &head, 1, 40, &ledger);
+    matrix(&project, &head, 1, 200, &ledger);
     // Ctrl-C.
     let mut child =
         project.command(&[]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
@@ -200,10 +200,10 @@ fn ctrl_c_detaches_and_attach_and_cancel_go_on_from_there() {
     assert!(project.run(&["status"]).contains("running"));
     let text = project.run(&["attach"]);
     assert!(text.contains("attached") && text.contains("1 ran"), "{text}");
-    assert!(text.contains("step 39"), "{text}");
+    assert!(text.contains("step 199"), "{text}");
     assert_eq!(counts(&ledger)["0.1"], 1);
     let log = project.run(&["runs", "logs", "train[alpha=0.1]"]);
-    assert!((0..40).all(|step| log.matches(&format!("step {step}\n")).count() == 1), "{log}");
+    assert!((0..200).all(|step| log.matches(&format!("step {step}\n")).count() == 1), "{log}");
     // --detach, and a job that waits for its place.
     matrix(&project, &head, 2, 400, &ledger);
     let text = project.run(&["--detach"]);

@@ -271,6 +271,11 @@ def supervise_on_slurm(folder):
     if spec is None:
         raise SystemExit("the run is gone")
     mine = [os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")]
+    # A controller that came back may start what still runs: then this one waits, and finds it done.
+    guard = lock(os.path.join(folder, "lock"), True)
+    status = read_json(os.path.join(folder, "status.json"))
+    if guard is None or (status is not None and "ended" not in status):
+        return
     begun = os.path.join(folder, "begun")
     before = read_json(begun)
     if os.path.exists(begun):
