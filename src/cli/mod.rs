@@ -10,6 +10,7 @@ pub mod options;
 pub mod project;
 pub mod report;
 pub mod shared;
+pub mod subcommands;
 pub mod surroundings;
 
 use std::process::ExitCode;

@@ -1,0 +1,195 @@
+//! The commands of commands, as clap reads them: `amlrun runs …`, `amlrun env …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::options::{CacheOptions, PlanOptions};
+
+/// `amlrun runs`.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List runs, newest first
+    List {
+        /// Only this experiment or job
+        job: Option<String>,
+        /// Only this status, as in `Completed` or `Failed`
+        #[arg(long)]
+        status: Option<String>,
+        /// At most so many
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show one run in full
+    Show {
+        /// The run: a prefix of its identity, or a job's name for its last run
+        run: String,
+    },
+    /// Print what a run wrote to stdout, stderr and logs/
+    Logs {
+        /// The run
+        run: String,
+        /// Go on as the run goes on
+        #[arg(short = 'F', long)]
+        follow: bool,
+    },
+    /// Show what differed between two runs: code, parameters, environment, inputs, metrics
+    Diff {
+        /// The one
+        a: String,
+        /// The other
+        b: String,
+    },
+    /// Keep what runs left, whatever `amlrun gc` clears away
+    Pin {
+        /// The runs
+        #[arg(required = true)]
+        runs: Vec<String>,
+    },
+    /// Let `amlrun gc` clear away what runs left
+    Unpin {
+        /// The runs
+        #[arg(required = true)]
+        runs: Vec<String>,
+    },
+    /// Put a run's outputs back into the project
+    Restore {
+        /// The run
+        run: String,
+        /// Write into this folder instead, with the run's sources and kept files
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// `amlrun gc`.
+#[derive(Debug, Clone, Args)]
+pub struct GcOptions {
+    /// Keep the newest N runs of each job too
+    #[arg(long, value_name = "N")]
+    pub keep_runs: Option<usize>,
+    /// Keep the runs of the last DAYS days too
+    #[arg(long, value_name = "DAYS")]
+    pub keep_days: Option<u64>,
+    /// Of those (of all, where neither is given) keep the newest that fit, as in 20GiB
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
+    /// Say what would go and how much would come back, change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// `amlrun snapshot`.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// List a run's snapshot; with --explain, what is in the snapshots of the project now, and why
+    Ls {
+        /// The run: a prefix of its identity, or a job's name for its last run. With --explain: a file or folder of the project
+        #[arg(value_name = "RUN|PATH", required_unless_present = "explain")]
+        of: Option<String>,
+        /// Before anything is stored or sent: sizes, the largest files, and which line of which ignore file decides
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Show which files differ between two snapshots
+    Diff {
+        /// The one: a run
+        a: String,
+        /// The other: a run; without it, the sources as they are now
+        b: Option<String>,
+    },
+    /// Write a run's snapshot into a new folder
+    Restore {
+        /// The run
+        run: String,
+        /// The folder, which must not exist yet
+        folder: PathBuf,
+    },
+}
+
+/// `amlrun targets`.
+#[derive(Debug, Subcommand)]
+pub enum TargetsCommand {
+    /// List them
+    List,
+    /// Check whether they can be reached, and what they have
+    Check {
+        /// Only these
+        names: Vec<String>,
+    },
+}
+
+/// `amlrun env`.
+#[derive(Debug, Subcommand)]
+pub enum EnvCommand {
+    /// List the environments
+    List,
+    /// Resolve into Amlfile.lock
+    Lock {
+        /// Only these
+        names: Vec<String>,
+        /// Resolve anew, to the newest versions that the requirements allow
+        #[arg(long)]
+        upgrade: bool,
+    },
+    /// Build what is not built yet
+    Build {
+        /// Only these
+        names: Vec<String>,
+    },
+    /// Show an environment's key, facts and place
+    Show {
+        /// Which
+        name: String,
+    },
+}
+
+/// `amlrun cache`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Put the runs that jobs are fresh by into the cache
+    Push {
+        /// Which jobs.
+        #[command(flatten)]
+        plan: PlanOptions,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
+    /// Take what the cache has for stale jobs; the next `amlrun` restores it
+    Pull {
+        /// Which jobs.
+        #[command(flatten)]
+        plan: PlanOptions,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
+    /// Read all of the project's store again, set apart what is damaged, heal what the project or the shared cache has
+    Verify {
+        /// The shared cache instead: reads all of it, removes what is damaged
+        #[arg(long)]
+        shared: bool,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
+    /// Remove old runs from the shared cache, and what no other run needs
+    Gc {
+        /// Keep what was put there in the last N days
+        #[arg(long, value_name = "N", default_value_t = 90)]
+        keep_days: u64,
+        /// Say what would be removed, and how much comes back
+        #[arg(short = 'n', long = "dry-run")]
+        dry_run: bool,
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
+    /// Show how much there is
+    Stats {
+        /// Which cache.
+        #[command(flatten)]
+        cache: CacheOptions,
+    },
+}
