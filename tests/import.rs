@@ -99,7 +99,14 @@ fn what_is_written_is_an_amlfile() {
         let imported = imported(&Folder::fixture(name, prefix));
         let text = write::amlfile(&imported.proposal, &imported.sources);
         let source = amlrun::diagnostic::Source { name: "Amlfile".into(), text: text.clone() };
-        let (_, faults) = amlrun::amlfile::parse(&source);
+        let (document, mut faults) = amlrun::amlfile::parse(&source);
+        // Files are there where they look like files.
+        let probe = |path: &amlrun::relpath::RelPath| match path.as_path().extension() {
+            Some(_) => amlrun::project::Found::File,
+            None => amlrun::project::Found::Folder,
+        };
+        faults.extend(amlrun::project::resolve(&document, name, &probe).1);
+        faults.retain(|fault| fault.severity == amlrun::diagnostic::Severity::Error);
         assert!(faults.is_empty(), "{name}: {faults:?}\n{text}");
     }
 }

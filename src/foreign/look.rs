@@ -88,6 +88,8 @@ enum Kind {
     HyperDrive,
     Python,
     V2,
+    /// After the pipelines that refer to it.
+    Component,
     Mlproject,
     Dvc,
     Conda,
@@ -136,7 +138,7 @@ pub fn import(look: &dyn Look, paths: &[String]) -> Imported {
             Kind::Runconfig => runconfig::import(&mut context, path),
             Kind::HyperDrive => hyper(&mut context, path),
             Kind::Python => estimator::import(&mut context, path),
-            Kind::V2 => v2::import(&mut context, path),
+            Kind::V2 | Kind::Component => v2::import(&mut context, path),
             Kind::Mlproject => mlproject::import(&mut context, path),
             Kind::Dvc => dvc::import(&mut context, path),
             Kind::Conda => conda_file(&mut context, path),
@@ -215,7 +217,7 @@ fn kind(context: &mut Context<'_>, path: &str, asked: bool) -> Option<Kind> {
     } else if hyperdrive::is_hyperdrive(&doc) {
         Some(Kind::HyperDrive)
     } else if v2::is_v2(&doc) {
-        Some(Kind::V2)
+        Some(if v2::is_component(&doc) { Kind::Component } else { Kind::V2 })
     } else if runconfig::is_runconfig(&doc, in_config_folder(path)) {
         Some(Kind::Runconfig)
     } else if conda::is_conda(&doc.root) {

@@ -63,7 +63,7 @@ pub fn read(doc: &Doc, report: &mut Report) -> Option<Workspace> {
         report.taken(&place, format!("`{becomes}` of azureml targets"));
     }
     report.rest(doc, "not a key of a workspace's config.json");
-    (!found.name.is_empty()).then_some(found)
+    (![&found.subscription, &found.group, &found.name].iter().any(|text| text.is_empty())).then_some(found)
 }
 
 /// Looks in the folder of the import and above it, as `Workspace.from_config()` does.
@@ -81,20 +81,30 @@ pub fn search(look: &dyn Look, report: &mut Report) -> Option<Workspace> {
     None
 }
 
-/// A target of the workspace, by the name of its compute.
+/// A target of the workspace, by the name of its compute. Where no workspace is known it cannot be declared: the reader is
+/// told how.
 pub fn target(name: &str, at: &At<'_>, workspace: Option<&Workspace>, proposal: &mut Proposal) -> String {
-    let mut keys = vec![("type".to_owned(), Toml::text("azureml"))];
-    let mut comments = vec![format!("The compute target of {}.", at.place())];
-    match workspace {
-        Some(workspace) => keys.extend([
-            ("subscription".to_owned(), Toml::text(&workspace.subscription)),
-            ("resource_group".to_owned(), Toml::text(&workspace.group)),
-            ("workspace".to_owned(), Toml::text(&workspace.name)),
-        ]),
-        None => comments.push("No config.json was found: add subscription, resource_group and workspace.".to_owned()),
-    }
+    let plain = super::names::plain(name);
+    let Some(workspace) = workspace else {
+        let note = format!(
+            "{name} ({}) was compute of an Azure ML workspace that no config.json here names. To use it, declare [targets.{plain}] \
+             with type = \"azureml\", subscription, resource_group, workspace and compute.",
+            at.place()
+        );
+        if !proposal.notes.iter().any(|known| known.starts_with(&format!("{name} ("))) {
+            proposal.notes.push(note);
+        }
+        return plain;
+    };
+    let mut keys = vec![
+        ("type".to_owned(), Toml::text("azureml")),
+        ("subscription".to_owned(), Toml::text(&workspace.subscription)),
+        ("resource_group".to_owned(), Toml::text(&workspace.group)),
+        ("workspace".to_owned(), Toml::text(&workspace.name)),
+    ];
     if name != "serverless" {
         keys.push(("compute".to_owned(), Toml::text(name)));
     }
-    proposal.target(Target { name: super::names::plain(name), comments, keys })
+    let comments = vec![format!("The compute target of {}.", at.place())];
+    proposal.target(Target { name: plain, comments, keys })
 }

@@ -147,16 +147,19 @@ fn params(context: &mut Context<'_>, concrete: &Concrete<'_>, directory: &str, o
             }
         }
     }
+    let mut becomes = "inputs: the file, whose every change counts";
     for (file, keys) in files {
         let Some(path) = names::from(directory, &file) else { continue };
-        if !keys.is_empty() {
-            one.comments.push(format!("Of {path} it reads {}.", keys.join(", ")));
-        }
-        if one.inputs.iter().all(|(_, known)| *known != path) {
+        // An experiment has one parameter file that it reads by keys; others are inputs as a whole.
+        if !keys.is_empty() && one.params.is_empty() {
+            let keys = keys.iter().map(|key| Value::Text(key.clone())).collect();
+            one.params = vec![("file".into(), Value::Text(path)), ("keys".into(), Value::List(keys))];
+            becomes = "params: the file by its keys";
+        } else if one.inputs.iter().all(|(_, known)| *known != path) {
             one.inputs.push((path.clone(), escape(&path)));
         }
     }
-    context.report.translated(&list, "inputs: the file, whose every change counts");
+    context.report.translated(&list, becomes);
 }
 
 fn outs(context: &mut Context<'_>, concrete: &Concrete<'_>, directory: &str, one: &mut Experiment) {
