@@ -48,6 +48,8 @@ struct Connection {
     to: ChildStdin,
     from: BufReader<ChildStdout>,
     errors: Arc<Mutex<String>>,
+    /// Nothing more will be heard on stderr.
+    heard_all: Arc<AtomicBool>,
 }
 
 /// A connection that is made when it is first needed, and again when it broke. Shared by all runs on a target.
@@ -165,6 +167,8 @@ impl Connection {
         };
         let said = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&said);
+        let heard_all = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&heard_all);
         // Not joined: a multiplexing ssh that stays in the background keeps the other end open.
         std::thread::spawn(move || {
             let mut lines = BufReader::new(errors).split(b'\n');
@@ -176,8 +180,9 @@ impl Connection {
                     heard.push('\n');
                 }
             }
+            over.store(true, Ordering::Release);
         });
-        let mut connection = Self { child, to, from: BufReader::with_capacity(1 << 16, from), errors: said };
+        let mut connection = Self { child, to, from: BufReader::with_capacity(1 << 16, from), errors: said, heard_all };
         match connection.greet() {
             Ok(()) => Ok(connection),
             Err(trouble) => Err(connection.end(trouble)),
@@ -280,8 +285,8 @@ impl Connection {
         }
         let status = self.child.wait().ok().and_then(|status| status.code());
         // What it said last may still be on its way from the thread that hears it.
-        for _ in 0..20 {
-            if self.errors.lock().is_ok_and(|said| !said.is_empty()) {
+        for _ in 0..200 {
+            if self.heard_all.load(Ordering::Acquire) {
                 break;
             }
             std::thread::park_timeout(Duration::from_millis(5));
