@@ -37,8 +37,9 @@ pub mod value;
 // 1c. The texts of other tools: YAML as a spanned tree.
 pub mod yaml;
 
-// 1d. Files of values that scripts write and read: metrics, parameters.
+// 1d. Files of values that scripts write and read: metrics, parameters; filters over runs.
 pub mod datafile;
+pub mod filter;
 
 // 2. The Amlfile: text to a spanned document.
 pub mod amlfile;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use super::subcommands::{CacheCommand, EnvCommand, GcOptions, RunsCommand, SnapshotCommand, TargetsCommand};
+pub use super::subcommands::{
+    CacheCommand, EnvCommand, GcOptions, MetricsOptions, PlotOptions, RunsCommand, SnapshotCommand, TargetsCommand,
+};
 
 /// make for machine-learning training: runs what is stale, restores the rest.
 #[derive(Debug, Parser)]
@@ -187,6 +189,10 @@ pub enum Command {
     /// Show, compare and restore runs
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Compare jobs by their metrics, against the run before or a revision
+    Metrics(MetricsOptions),
+    /// Draw curves, scatters, confusion matrices and images of runs: a page that works offline
+    Plot(PlotOptions),
     /// List, compare and restore snapshots of sources
     #[command(subcommand)]
     Snapshot(SnapshotCommand),

@@ -19,11 +19,55 @@ pub enum RunsCommand {
         /// At most so many
         #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
         limit: usize,
+        /// Only runs that fit, in MLflow's filter grammar: `metrics.mse < 3000 and params.alpha > 0.1`
+        #[arg(long = "where", value_name = "FILTER")]
+        filter: Option<String>,
+        /// By this key, as in `metrics.mse desc`; may be given again
+        #[arg(long, value_name = "KEY")]
+        sort: Vec<String>,
+        /// Leave out the first so many: the next page
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        skip: usize,
     },
     /// Show one run in full
     Show {
         /// The run: a prefix of its identity, or a job's name for its last run
         run: String,
+        /// As JSON in the shape of the original's `get_details()`
+        #[arg(long)]
+        details: bool,
+    },
+    /// List the files of a run: outputs, logs
+    Files {
+        /// The run
+        run: String,
+    },
+    /// Write files of a run into a folder
+    Download {
+        /// The run
+        run: String,
+        /// Only these files, and what lies in folders of these names
+        files: Vec<String>,
+        /// The folder
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        to: PathBuf,
+    },
+    /// Set and remove tags of a run
+    Tag {
+        /// The run
+        run: String,
+        /// Tags to set
+        #[arg(value_name = "NAME=VALUE")]
+        tags: Vec<String>,
+        /// Remove this tag
+        #[arg(long, value_name = "NAME")]
+        remove: Vec<String>,
+    },
+    /// Take runs off the record, with their logs
+    Rm {
+        /// The runs
+        #[arg(required = true)]
+        runs: Vec<String>,
     },
     /// Print what a run wrote to stdout, stderr and logs/
     Logs {
@@ -60,6 +104,43 @@ pub enum RunsCommand {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+}
+
+/// `amlrun metrics`.
+#[derive(Debug, Clone, Args)]
+pub struct MetricsOptions {
+    /// Only these jobs or experiments
+    #[arg(value_name = "JOB")]
+    pub jobs: Vec<String>,
+    /// Compare with the runs of this git revision, or of the youngest commit before it that has any [default: the run before]
+    #[arg(long, value_name = "REV")]
+    pub against: Option<String>,
+    /// Only this metric; may be given again
+    #[arg(long = "metric", value_name = "NAME")]
+    pub metrics: Vec<String>,
+    /// The larger this metric, the better
+    #[arg(long, value_name = "NAME")]
+    pub maximize: Vec<String>,
+    /// The smaller this metric, the better
+    #[arg(long, value_name = "NAME")]
+    pub minimize: Vec<String>,
+    /// How
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "markdown", "csv", "json"])]
+    pub format: String,
+}
+
+/// `amlrun plot`.
+#[derive(Debug, Clone, Args)]
+pub struct PlotOptions {
+    /// Runs, or jobs and experiments for the last run of each job
+    #[arg(value_name = "RUN|JOB")]
+    pub runs: Vec<String>,
+    /// Write the page here
+    #[arg(short, long, value_name = "FILE", default_value = "plot.html")]
+    pub output: PathBuf,
+    /// Draw small curves in the terminal instead
+    #[arg(long)]
+    pub terminal: bool,
 }
 
 /// `amlrun gc`.

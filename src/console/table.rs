@@ -30,7 +30,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 /// A table.
 #[derive(Debug, Clone)]
 pub struct Table {
-    heads: Vec<&'static str>,
+    heads: Vec<String>,
     right: Vec<bool>,
     rows: Vec<Vec<Cell>>,
 }
@@ -38,10 +38,11 @@ pub struct Table {
 impl Table {
     /// A table with these heads; a head that begins with `>` has its column aligned to the right.
     #[must_use]
-    pub fn new(heads: &[&'static str]) -> Self {
+    pub fn new(heads: &[impl AsRef<str>]) -> Self {
+        let heads = || heads.iter().map(AsRef::as_ref);
         Self {
-            right: heads.iter().map(|head| head.starts_with('>')).collect(),
-            heads: heads.iter().map(|head| head.trim_start_matches('>')).collect(),
+            right: heads().map(|head: &str| head.starts_with('>')).collect(),
+            heads: heads().map(|head: &str| clean(head.trim_start_matches('>')).into_owned()).collect(),
             rows: Vec::new(),
         }
     }

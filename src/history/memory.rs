@@ -134,6 +134,20 @@ impl History for MemoryHistory {
         Ok(all.filter(|(_, run)| fingerprint.is_none_or(|digest| run.begun.fingerprint.digest() == *digest)).collect())
     }
 
+    fn retag(&mut self, run: &RunId, tags: &BTreeMap<String, String>) -> Result<(), HistoryError> {
+        for of in self.records().runs.iter_mut().filter(|of| of.begun.run == *run) {
+            of.begun.tags.clone_from(tags);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, runs: &[RunId]) -> Result<(), HistoryError> {
+        let mut records = self.records();
+        records.runs.retain(|run| !runs.contains(&run.begun.run));
+        records.pins.retain(|run| !runs.contains(run));
+        Ok(())
+    }
+
     fn runs(&self, query: &Query) -> Result<Vec<Run>, HistoryError> {
         let records = self.records();
         let of_job =

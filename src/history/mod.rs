@@ -299,6 +299,18 @@ pub trait History: Send {
     /// Where the database cannot be written.
     fn pin(&mut self, run: &RunId, pinned: bool) -> Result<(), HistoryError>;
 
+    /// Replaces a run's tags.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    fn retag(&mut self, run: &RunId, tags: &BTreeMap<String, String>) -> Result<(), HistoryError>;
+
+    /// Takes runs off the record, for good: their results stand for no fingerprint any more.
+    ///
+    /// # Errors
+    /// Where the database cannot be written; nothing is removed then.
+    fn remove(&mut self, runs: &[RunId]) -> Result<(), HistoryError>;
+
     /// What must stay in the store whatever becomes of the runs that made it: registered models.
     ///
     /// # Errors

@@ -65,6 +65,19 @@ pub fn properties(directory: &Path, variables: &BTreeMap<String, String>) -> BTr
     properties
 }
 
+/// The commit that a revision names and those before it, youngest first, up to 10,000; none where there is no repository or
+/// no such revision.
+#[must_use]
+pub fn lineage(directory: &Path, revision: &str) -> Option<Vec<String>> {
+    const MOST: usize = 10_000;
+    let repository = Repository::discover(directory).ok()?;
+    let commit = repository.revparse_single(revision).ok()?.peel_to_commit().ok()?;
+    let mut walk = repository.revwalk().ok()?;
+    walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::TIME).ok()?;
+    walk.push(commit.id()).ok()?;
+    Some(walk.take(MOST).filter_map(|id| Some(id.ok()?.to_string())).collect())
+}
+
 /// The branch; none where HEAD is detached. Known before the first commit, too.
 fn branch(repository: &Repository) -> Option<String> {
     let head = repository.find_reference("HEAD").ok()?;

@@ -8,6 +8,8 @@ pub mod gc;
 pub mod graph;
 pub mod import;
 pub mod init;
+pub mod metrics;
+pub mod plot;
 pub mod run;
 pub mod runs;
 pub mod schema;

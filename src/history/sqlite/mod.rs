@@ -253,6 +253,20 @@ impl History for SqliteHistory {
         self.read(|c| read::tickets(c, fingerprint))
     }
 
+    fn retag(&mut self, run: &RunId, tags: &BTreeMap<String, String>) -> Result<(), HistoryError> {
+        let mut state = self.state.take();
+        let done = self.write(&mut state, &|c| write::retag(c, run, tags));
+        self.state.replace(state);
+        done
+    }
+
+    fn remove(&mut self, runs: &[RunId]) -> Result<(), HistoryError> {
+        let mut state = self.state.take();
+        let done = self.write(&mut state, &|c| write::remove(c, runs));
+        self.state.replace(state);
+        done
+    }
+
     fn runs(&self, query: &Query) -> Result<Vec<Run>, HistoryError> {
         let (runs, unreadable) = self.read(|c| read::runs(c, query))?;
         if unreadable > 0 {

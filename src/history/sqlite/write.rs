@@ -83,6 +83,24 @@ pub(super) fn pin(connection: &mut Connection, run: &RunId, pinned: bool) -> rus
     transaction.commit()
 }
 
+/// Replaces a run's tags.
+pub(super) fn retag(connection: &mut Connection, run: &RunId, tags: &BTreeMap<String, String>) -> rusqlite::Result<()> {
+    let transaction = immediate(connection)?;
+    transaction.execute("UPDATE run SET tags = ?2 WHERE id = ?1", params![run.0, json(tags)?])?;
+    transaction.commit()
+}
+
+/// Takes runs off the record. An older run of the same fingerprint is found by its digest.
+pub(super) fn remove(connection: &mut Connection, runs: &[RunId]) -> rusqlite::Result<()> {
+    let transaction = immediate(connection)?;
+    for run in runs {
+        transaction.execute("DELETE FROM latest WHERE run = ?1", [&run.0])?;
+        transaction.execute("DELETE FROM pin WHERE run = ?1", [&run.0])?;
+        transaction.execute("DELETE FROM run WHERE id = ?1", [&run.0])?;
+    }
+    transaction.commit()
+}
+
 /// Beginnings and ends. Where the database does not know `invocation` (it is a new one, in place of a damaged one), that
 /// and the runs that were `begun` before go first. Returns the runs whose beginning is not on record.
 pub(super) fn record(

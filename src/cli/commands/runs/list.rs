@@ -1,5 +1,6 @@
 //! `amlrun runs list`.
 
+use super::select::Select;
 use super::{Desk, record};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -11,8 +12,31 @@ use crate::history::{History, Query, Run, Status};
 /// So many metrics have room in a line.
 const METRICS: usize = 3;
 
-pub(super) fn list(desk: &Desk<'_>, job: Option<&str>, status: Option<&str>, limit: usize) -> Result<Exit, CliError> {
-    let runs = find(desk, job, status, limit)?;
+/// Which of the runs that were found are shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    /// So many.
+    pub(super) limit: usize,
+    /// After so many that are not.
+    pub(super) skip: usize,
+}
+
+pub(super) fn list(
+    desk: &Desk<'_>,
+    job: Option<&str>,
+    status: Option<&str>,
+    select: &Select,
+    page: Page,
+) -> Result<Exit, CliError> {
+    let runs = if select.is_plain() {
+        let mut runs = find(desk, job, status, page.limit.saturating_add(page.skip))?;
+        drop(runs.drain(..page.skip.min(runs.len())));
+        runs
+    } else {
+        let mut runs = find(desk, job, status, usize::MAX)?;
+        select.apply(&mut runs, desk.clock.now());
+        runs.into_iter().skip(page.skip).take(page.limit).collect()
+    };
     let now = desk.clock.now();
     if desk.json {
         console::out(&json::document(&runs.iter().map(|run| record::summary(run, now)).collect::<Vec<_>>()));
@@ -20,7 +44,8 @@ pub(super) fn list(desk: &Desk<'_>, job: Option<&str>, status: Option<&str>, lim
     if runs.is_empty() {
         let of = job.map(|job| format!(" of {}", words::name(job))).unwrap_or_default();
         let with = status.map(|status| format!(" with the status {}", words::name(status))).unwrap_or_default();
-        return Err(CliError::nothing(format!("no run{of}{with} is on record")));
+        let fits = if !select.is_plain() || page.skip > 0 { " that was asked for" } else { "" };
+        return Err(CliError::nothing(format!("no run{of}{with}{fits} is on record")));
     }
     if desk.json {
         return Ok(Exit::Done);

@@ -67,6 +67,14 @@ fn files(desk: &Desk<'_>, run: &Run) -> Vec<(String, PathBuf)> {
     first.into_iter().chain(found).collect()
 }
 
+/// The names of what is kept of a run's logs in a folder.
+pub(super) fn names(kept: &Path) -> Vec<String> {
+    let mut found = BTreeMap::new();
+    walk(&kept.join("logs"), "logs", &mut found);
+    walk(&kept.join("user_logs"), "user_logs", &mut found);
+    found.into_keys().collect()
+}
+
 fn walk(folder: &Path, name: &str, found: &mut BTreeMap<String, PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = format!("{name}/{}", entry.file_name().to_string_lossy());

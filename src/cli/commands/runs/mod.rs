@@ -2,13 +2,17 @@
 //!
 //! These commands need `.amlrun` alone: they work where the Amlfile is broken or gone. All but `restore`, `pin` and `unpin` only read.
 
+mod change;
+mod details;
 pub(super) mod diff;
 mod difference;
+pub(super) mod files;
 mod list;
 mod logs;
 mod pin;
-mod record;
+pub(super) mod record;
 mod restore;
+mod select;
 mod show;
 
 #[cfg(test)]
@@ -29,6 +33,8 @@ use crate::history::sqlite::SqliteHistory;
 use crate::history::{History, Run, Status};
 use crate::store::disk::DiskStore;
 
+use self::select::Select;
+
 /// Carries out `amlrun runs …`.
 ///
 /// # Errors
@@ -37,8 +43,16 @@ pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Resul
     let clock = SystemClock::new();
     let desk = Desk::open(find_root(common, here)?, common, here, &clock);
     let done = match command {
-        RunsCommand::List { job, status, limit } => list::list(&desk, job.as_deref(), status.as_deref(), *limit),
-        RunsCommand::Show { run } => show::show(&desk, run),
+        RunsCommand::List { job, status, limit, filter, sort, skip } => {
+            let select = Select::new(filter.as_deref(), sort)?;
+            let page = list::Page { limit: *limit, skip: *skip };
+            list::list(&desk, job.as_deref(), status.as_deref(), &select, page)
+        }
+        RunsCommand::Show { run, details } => show::show(&desk, run, *details),
+        RunsCommand::Files { run } => files::list(&desk, run),
+        RunsCommand::Download { run, files, to } => files::download(&desk, run, files, &here.cwd.join(to)),
+        RunsCommand::Tag { run, tags, remove } => change::tag(&desk, run, tags, remove),
+        RunsCommand::Rm { runs } => change::remove(&desk, runs),
         RunsCommand::Logs { run, follow } => logs::logs(&desk, run, *follow),
         RunsCommand::Diff { a, b } => diff::diff(&desk, a, b),
         RunsCommand::Pin { runs } => pin::pin(&desk, runs, true),

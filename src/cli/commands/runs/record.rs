@@ -139,12 +139,12 @@ pub(super) fn elapsed(run: &Run, now: Timestamp) -> Duration {
 }
 
 /// A metric as JSON, where what JSON has no number for is a text.
-pub(super) fn json_number(value: f64) -> Value {
+pub(in crate::cli::commands) fn json_number(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
 }
 
 /// A metric for people: six significant digits.
-pub(super) fn number(value: f64) -> String {
+pub(in crate::cli::commands) fn number(value: f64) -> String {
     let plain = value.to_string();
     if plain.len() <= 9 || !value.is_finite() {
         return plain;
@@ -161,7 +161,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A parameter's value as a script sees it.
-pub(super) fn plain(value: &Value) -> String {
+pub(in crate::cli::commands) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         value => value.to_string(),

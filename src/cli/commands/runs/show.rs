@@ -10,8 +10,12 @@ use crate::console::{self, json, verdicts, words};
 use crate::history::{Ended, History, Run};
 use crate::staleness::{Key, Recorded};
 
-pub(super) fn show(desk: &Desk<'_>, text: &str) -> Result<Exit, CliError> {
+pub(super) fn show(desk: &Desk<'_>, text: &str, details: bool) -> Result<Exit, CliError> {
     let run = desk.run(text)?;
+    if details {
+        console::out(&json::document(&super::details::details(desk, &run)));
+        return Ok(Exit::Done);
+    }
     let key = match &run.begun.fingerprint.environment {
         Some(digest) => desk.history.key(digest)?,
         None => None,

@@ -162,7 +162,10 @@ fn runs_are_found_by_status_as_it_is_now() {
     check(None, Some("Running"), 9, &[]);
     check(None, Some("NotResponding"), 1, &["cc00"]);
     assert_eq!(list::find(&desk, None, Some("odd"), 9).unwrap_err().exit, Exit::Usage);
-    assert_eq!(list::list(&desk, Some("none"), None, 9).unwrap_err().exit, Exit::NothingMatched);
+    assert_eq!(
+        list::list(&desk, Some("none"), None, &Select::default(), list::Page { limit: 9, skip: 0 }).unwrap_err().exit,
+        Exit::NothingMatched
+    );
 }
 
 #[test]
@@ -171,9 +174,9 @@ fn a_workspace_without_a_history_has_no_runs_and_gets_none() {
     put(&folder.path().join("Amlfile"), "broken [");
     let here = Surroundings { cwd: folder.path().to_owned(), ..Workspace::new().here };
     let common = Cli::parse_from(["amlrun"]).run.common;
-    let list = RunsCommand::List { job: None, status: None, limit: 5 };
+    let list = RunsCommand::List { job: None, status: None, limit: 5, filter: None, sort: Vec::new(), skip: 0 };
     assert_eq!(run(&list, &common, &here).unwrap_err().exit, Exit::NothingMatched);
-    let show = RunsCommand::Show { run: "a".into() };
+    let show = RunsCommand::Show { run: "a".into(), details: false };
     assert_eq!(run(&show, &common, &here).unwrap_err().exit, Exit::NothingMatched);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -1,0 +1,194 @@
+//! What of a run can be drawn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::commands::runs::record::number;
+use crate::cli::commands::runs::{Desk, files};
+use crate::cli::error::CliError;
+use crate::datafile::{self, Format};
+use crate::history::Run;
+
+/// Larger files are neither read for charts nor embedded.
+const LARGEST: u64 = 8 << 20;
+
+/// A line or a cloud of points.
+#[derive(Debug, Serialize)]
+pub(super) struct Trace {
+    name: String,
+    x: Vec<f64>,
+    /// None where there is no finite number.
+    y: Vec<Option<f64>>,
+}
+
+/// One chart of the page.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(super) enum Chart {
+    /// Values by step.
+    Curve { title: String, x: String, y: String, traces: Vec<Trace> },
+    /// A metric by a parameter, a point a run.
+    Scatter { title: String, x: String, y: String, traces: Vec<Trace> },
+    /// How often a class (row) was taken for one (column).
+    Matrix { title: String, labels: Vec<String>, cells: Vec<Vec<f64>> },
+    /// A picture that a run left, as a `data:` address.
+    Image { title: String, source: String },
+}
+
+/// All charts of these runs.
+pub(super) fn charts(desk: &Desk<'_>, runs: &[Run]) -> Result<Vec<Chart>, CliError> {
+    let mut curves: BTreeMap<String, Vec<Trace>> = BTreeMap::new();
+    let mut others = Vec::new();
+    for run in runs {
+        for (name, place) in files::files(desk, run)? {
+            if place.size() > LARGEST {
+                continue;
+            }
+            let path = Path::new(&name);
+            let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
+            let title = format!("{} · {name}", run.begun.job);
+            match end.as_str() {
+                "csv" | "tsv" => {
+                    let Some(bytes) = place.read(desk, run, &name)? else { continue };
+                    columns(run, path, &bytes, &mut curves);
+                }
+                "json" => {
+                    let Some(bytes) = place.read(desk, run, &name)? else { continue };
+                    others.extend(serde_json::from_slice(&bytes).ok().and_then(|value| logged(title, &value)));
+                }
+                "png" | "jpg" | "jpeg" | "gif" | "webp" => {
+                    let Some(bytes) = place.read(desk, run, &name)? else { continue };
+                    let kind = if end == "jpg" { "jpeg" } else { end.as_str() };
+                    let source = format!("data:image/{kind};base64,{}", STANDARD.encode(&bytes));
+                    others.push(Chart::Image { title, source });
+                }
+                _ => {}
+            }
+        }
+    }
+    let curve =
+        |(name, traces): (String, Vec<Trace>)| Chart::Curve { title: name.clone(), x: "step".into(), y: name, traces };
+    Ok(curves.into_iter().map(curve).chain(scatters(runs)).chain(others).collect())
+}
+
+/// The columns of a file that are metrics of the run.
+fn columns(run: &Run, path: &Path, bytes: &[u8], curves: &mut BTreeMap<String, Vec<Trace>>) {
+    let Some(ended) = &run.ended else { return };
+    let Some(Ok(columns)) = Format::of(path).map(|format| datafile::series(bytes, format)) else { return };
+    for column in columns.into_iter().filter(|column| ended.metrics.contains_key(&column.name)) {
+        #[expect(clippy::cast_precision_loss, reason = "a step on an axis")]
+        let (x, y) = column.points.iter().map(|(step, value)| (*step as f64, finite(*value))).unzip();
+        curves.entry(column.name).or_default().push(Trace { name: run.begun.job.0.clone(), x, y });
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    Some(value).filter(|value| value.is_finite())
+}
+
+/// Every metric by every parameter that is a number and differs between the runs of an experiment.
+fn scatters(runs: &[Run]) -> Vec<Chart> {
+    let mut clouds: BTreeMap<(String, String, String), Vec<(f64, f64)>> = BTreeMap::new();
+    for run in runs {
+        let Some(ended) = &run.ended else { continue };
+        for (param, value) in &run.begun.params {
+            let Some(x) = value.as_f64() else { continue };
+            for (metric, y) in ended.metrics.iter().filter(|(_, y)| y.is_finite()) {
+                let key = (run.begun.experiment.clone(), metric.clone(), param.clone());
+                clouds.entry(key).or_default().push((x, *y));
+            }
+        }
+    }
+    let differ = |points: &[(f64, f64)]| points.iter().map(|(x, _)| x.to_bits()).collect::<BTreeSet<_>>().len() > 1;
+    clouds
+        .into_iter()
+        .filter(|(_, points)| differ(points))
+        .map(|((experiment, metric, param), mut points)| {
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let (x, y) = points.into_iter().map(|(x, y)| (x, Some(y))).unzip();
+            let title = format!("{experiment}: {metric} by {param}");
+            Chart::Scatter { title, x: param, y: metric, traces: vec![Trace { name: experiment, x, y }] }
+        })
+        .collect()
+}
+
+/// What `log_confusion_matrix` and `log_accuracy_table` leave (azure-ml.md §4.3).
+fn logged(title: String, value: &Value) -> Option<Chart> {
+    let data = value.get("data")?;
+    let labels = || -> Vec<String> {
+        let labels = data.get("class_labels").and_then(Value::as_array).cloned().unwrap_or_default();
+        labels.iter().map(|label| label.as_str().map_or_else(|| label.to_string(), str::to_owned)).collect()
+    };
+    match value.get("schema_type")?.as_str()? {
+        "confusion_matrix" => {
+            let cells = serde_json::from_value(data.get("matrix")?.clone()).ok()?;
+            Some(Chart::Matrix { title, labels: labels(), cells })
+        }
+        "accuracy_table" => {
+            let tables: Vec<Vec<[f64; 4]>> = serde_json::from_value(data.get("probability_tables")?.clone()).ok()?;
+            let ratio = |part: f64, rest: f64| if part + rest > 0.0 { part / (part + rest) } else { 0.0 };
+            let trace = |(at, table): (usize, Vec<[f64; 4]>)| {
+                let mut points: Vec<(f64, f64)> =
+                    table.iter().map(|[tp, fp, tn, fn_]| (ratio(*fp, *tn), ratio(*tp, *fn_))).collect();
+                points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+                let (x, y) = points.into_iter().map(|(x, y)| (x, Some(y))).unzip();
+                Trace { name: labels().get(at).cloned().unwrap_or_else(|| at.to_string()), x, y }
+            };
+            let traces = tables.into_iter().enumerate().map(trace).collect();
+            let title = format!("{title}: ROC");
+            Some(Chart::Curve { title, x: "false positive rate".into(), y: "true positive rate".into(), traces })
+        }
+        _ => None,
+    }
+}
+
+/// Eight heights.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// So many columns for a curve in the terminal.
+const COLUMNS: usize = 60;
+
+impl Chart {
+    /// As it is drawn in the terminal: a line a curve.
+    pub(super) fn small(&self) -> String {
+        let mut text = String::new();
+        match self {
+            Self::Curve { title, traces, .. } | Self::Scatter { title, traces, .. } => {
+                let _ = writeln!(text, "{}", crate::console::clean::clean(title));
+                for trace in traces {
+                    let values: Vec<f64> = trace.y.iter().flatten().copied().collect();
+                    let (Some(first), Some(last)) = (values.first(), values.last()) else { continue };
+                    let (name, bars) = (crate::console::clean::clean(&trace.name), spark(&values));
+                    let _ = writeln!(text, "  {bars}  {} → {}  {name}", number(*first), number(*last));
+                }
+            }
+            Self::Matrix { title, labels, cells } => {
+                let _ = writeln!(text, "{}", crate::console::clean::clean(title));
+                for (label, row) in labels.iter().zip(cells) {
+                    let row: Vec<String> = row.iter().map(|cell| format!("{:>8}", number(*cell))).collect();
+                    let _ = writeln!(text, "  {:>12}{}", crate::console::clean::clean(label), row.concat());
+                }
+            }
+            Self::Image { title, .. } => {
+                let _ = writeln!(text, "{} (an image)", crate::console::clean::clean(title));
+            }
+        }
+        text
+    }
+}
+
+fn spark(values: &[f64]) -> String {
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
+    let step = values.len().div_ceil(COLUMNS).max(1);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
+    let bar = |value: f64| {
+        let height = if high > low { (value - low) / (high - low) * 7.0 } else { 3.0 };
+        BARS.get(height.round() as usize).copied().unwrap_or(' ')
+    };
+    values.iter().step_by(step).map(|value| bar(*value)).collect()
+}

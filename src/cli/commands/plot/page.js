@@ -1,0 +1,71 @@
+"use strict";
+(() => {
+  const colours = ["#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d", "#9333ea", "#b45309"];
+  const charts = JSON.parse(document.getElementById("data").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const main = document.getElementById("charts");
+  const plots = [];
+
+  const element = (tag, text, parent) => {
+    const made = document.createElement(tag);
+    if (text !== undefined) made.textContent = text;
+    if (parent) parent.append(made);
+    return made;
+  };
+  const shown = (value) => (value == null ? "–" : Number(value.toPrecision(6)).toString());
+
+  function lines(chart, card, points) {
+    const data = uPlot.join(chart.traces.map((trace) => [trace.x, trace.y]));
+    const axis = (label) => ({
+      label, stroke: () => getComputedStyle(document.body).color, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 },
+    });
+    const options = {
+      width: card.clientWidth - 32, height: 300, scales: { x: { time: false } },
+      cursor: { focus: { prox: 24 } }, focus: { alpha: 0.3 },
+      axes: [axis(chart.x), { ...axis(chart.y), size: 64 }],
+      series: [
+        { label: chart.x, value: (_, value) => shown(value) },
+        ...chart.traces.map((trace, at) => ({
+          label: trace.name, stroke: colours[at % colours.length], width: points ? 0 : 2, spanGaps: true,
+          paths: points ? () => null : undefined, points: { show: points || trace.x.length < 40, size: points ? 9 : 5, fill: colours[at % colours.length] },
+          value: (_, value) => shown(value),
+        })),
+      ],
+    };
+    plots.push({ plot: new uPlot(options, data, card), card });
+  }
+
+  function matrix(chart, card) {
+    const most = Math.max(...chart.cells.flat(), 1);
+    const table = element("table", undefined, card);
+    const head = element("tr", undefined, table);
+    element("th", "true \\ predicted", head);
+    chart.labels.forEach((label) => element("th", label, head));
+    chart.cells.forEach((row, at) => {
+      const line = element("tr", undefined, table);
+      element("th", chart.labels[at] ?? String(at), line);
+      row.forEach((cell, other) => {
+        const td = element("td", shown(cell), line);
+        td.style.background = `rgba(37, 99, 235, ${(0.75 * cell) / most})`;
+        td.title = `${chart.labels[at] ?? at} taken for ${chart.labels[other] ?? other}: ${shown(cell)}`;
+      });
+    });
+  }
+
+  const kinds = {
+    curve: (chart, card) => lines(chart, card, false),
+    scatter: (chart, card) => lines(chart, card, true),
+    matrix,
+    image: (chart, card) => { const img = element("img", undefined, card); img.src = chart.source; img.alt = chart.title; },
+  };
+  for (const chart of charts) {
+    const card = element("section", undefined, main);
+    element("h2", chart.title, card);
+    kinds[chart.kind](chart, card);
+  }
+  addEventListener("resize", () => plots.forEach(({ plot, card }) => plot.setSize({ width: card.clientWidth - 32, height: 300 })));
+  dark.addEventListener("change", () => plots.forEach(({ plot }) => plot.redraw()));
+  // Points that are drawn, for whoever checks the page.
+  plots.forEach(({ plot, card }) => (card.dataset.points = String(plot.data.slice(1).flat().filter((y) => y != null).length)));
+  document.documentElement.dataset.drawn = String(main.children.length);
+})();

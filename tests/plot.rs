@@ -1,0 +1,80 @@
+//! The page of `amlrun plot` in a real browser: no script error, nothing fetched from outside, every chart drawn. Needs
+//! Chromium; where there is none, the test says so and is skipped.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test may die, runs amlrun and a browser, and tells that it was skipped"
+)]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const AMLFILE: &str = r#"format = 1
+[experiments.train]
+command = "mkdir -p outputs && cp cm.json roc.json outputs/ && printf 'epoch,loss,acc\n0,${alpha},0.1\n1,0.5,0.6\n2,0.25,0.9\n' > curve-${alpha}.csv"
+sources = ["*.json"]
+matrix = { alpha = [1, 2, 3] }
+metrics = ["curve-${alpha}.csv"]
+"#;
+const MATRIX: &str = r#"{"schema_type": "confusion_matrix", "schema_version": "1.0.0",
+    "data": {"class_labels": ["cat", "</script><script>throw 1</script>"], "matrix": [[8, 2], [1, 9]]}}"#;
+const ROC: &str = r#"{"schema_type": "accuracy_table", "schema_version": "1.0.1", "data": {"probability_tables":
+    [[[4, 4, 0, 0], [3, 1, 3, 1], [0, 0, 4, 4]]], "class_labels": ["yes"]}}"#;
+
+#[test]
+fn the_page_is_drawn_in_a_browser() {
+    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| works(name)) else {
+        println!("skipped: plot: there is no Chromium");
+        return;
+    };
+    let folder = tempfile::Builder::new().prefix("amlrun-plot-").tempdir().unwrap();
+    for (name, text) in [("Amlfile", AMLFILE), ("cm.json", MATRIX), ("roc.json", ROC)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    amlrun(folder.path(), &["-q", "-j1"]);
+    let charts: Vec<serde_json::Value> = serde_json::from_str(&amlrun(folder.path(), &["plot", "--json"])).unwrap();
+    let of = |kinds: &[&str]| charts.iter().filter(|chart| kinds.contains(&chart["kind"].as_str().unwrap())).count();
+    // Two metrics as curves and by alpha, and for each run a matrix and a ROC curve.
+    assert_eq!((of(&["curve"]), of(&["scatter"]), of(&["matrix"])), (5, 2, 3), "{charts:#?}");
+    for chart in charts.iter().filter(|chart| chart["traces"].is_array()) {
+        let traces = chart["traces"].as_array().unwrap();
+        assert!(traces.iter().all(|trace| trace["y"].as_array().is_some_and(|y| y.len() > 1)), "{chart:#?}");
+    }
+
+    amlrun(folder.path(), &["plot", "-o", "page.html"]);
+    let page = folder.path().join("page.html");
+    let dom = Command::new(browser)
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"])
+        .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000", "--enable-logging=stderr"])
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (text, said) = (String::from_utf8_lossy(&dom.stdout), String::from_utf8_lossy(&dom.stderr));
+    // The script says how much it drew when it comes to its end; an error keeps it from there.
+    assert!(text.contains(&format!("data-drawn=\"{}\"", charts.len())), "{said}");
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE") || line.contains("Uncaught")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    assert_eq!(text.matches("<canvas").count(), of(&["curve", "scatter"]), "a canvas for every chart of lines");
+    let (drawn, empty) = (text.matches("data-points=\"").count(), text.matches("data-points=\"0\"").count());
+    assert_eq!((drawn, empty), (of(&["curve", "scatter"]), 0), "every chart of lines has its points");
+    let source = std::fs::read_to_string(&page).unwrap();
+    for outside in ["src=\"http", "href=\"http", "@import", "url(http", "fetch(", "XMLHttpRequest"] {
+        assert!(!source.contains(outside), "the page has {outside}");
+    }
+}
+
+fn works(browser: &str) -> bool {
+    let mut command = Command::new(browser);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn amlrun(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
+    let done = command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "amlrun {arguments:?} ended with {}:\n{said}", done.status);
+    String::from_utf8(done.stdout).unwrap()
+}
