@@ -17,7 +17,7 @@
   function lines(chart, card, points) {
     const data = uPlot.join(chart.traces.map((trace) => [trace.x, trace.y]));
     const axis = (label) => ({
-      label, stroke: () => getComputedStyle(document.body).color, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 },
+      label, values: (_, ticks) => ticks.map(shown), stroke: () => getComputedStyle(document.body).color, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 },
     });
     const options = {
       width: card.clientWidth - 32, height: 300, scales: { x: { time: false } },
