@@ -1,11 +1,6 @@
 //! The page of `amlrun plot` in a real browser: no script error, nothing fetched from outside, every chart drawn. Needs
 //! Chromium; where there is none, the test says so and is skipped.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a test may die, runs amlrun and a browser, and tells that it was skipped"
-)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and runs amlrun and a browser")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
