@@ -3,6 +3,7 @@
 
 mod engines;
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -88,7 +89,6 @@ secrets = ["TOKEN"]
     }
     let made = project.root.join("out/a file");
     let about = std::fs::metadata(&made).unwrap();
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     assert_eq!((about.uid(), about.permissions().mode() & 0o777), (rustix::process::getuid().as_raw(), 0o755));
     assert_eq!(std::fs::read_link(project.root.join("out/link")).unwrap(), Path::new("a file"));
     assert!(project.run(&[]).contains("up to date (1 job)"));

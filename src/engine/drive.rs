@@ -81,19 +81,7 @@ pub fn drive(
     if manner != Manner::KeepGoing {
         inputs_are_there(&judge)?;
     }
-    let needs: Vec<Vec<JobId>> = work.plan.jobs.iter().map(|job| job.needs.clone()).collect();
-    let demands: Vec<Capacity> = work.plan.jobs.iter().map(demand).collect();
-    for (at, demand) in demands.iter().enumerate().filter(|(_, demand)| demand.gpus > options.machine.gpus) {
-        if world.remotes.contains_key(&work.plan.jobs[at].target) {
-            continue; // another machine has others
-        }
-        let message = format!("asks for {} GPUs, this machine has {}", demand.gpus, options.machine.gpus);
-        teller.warn(Some(JobId(at)), message);
-    }
-    let mut schedule = Schedule::new(&needs, &demands, options.machine, options.keep_going);
-    for (at, job) in work.plan.jobs.iter().enumerate().filter(|(_, job)| world.remotes.contains_key(&job.target)) {
-        schedule.send_elsewhere(JobId(at), job.target, ELSEWHERE);
-    }
+    let schedule = scheduled(work, world, options, &mut teller);
     let (orders, taken) = channel();
     let taken = Mutex::new(taken);
     let (mailbox, post) = sync_channel(MAIL);
@@ -159,6 +147,24 @@ pub fn drive(
     teller.tell(Event::InvocationFinished { summary });
     let quiet = summary.fresh == work.plan.jobs.len() && world.ground.notes().is_empty() && !world.ground.is_remote();
     Ok(Driven { summary, settled: if quiet { settled } else { Vec::new() } })
+}
+
+/// The schedule of a plan, on this machine and on the others.
+fn scheduled(work: Work<'_>, world: &World<'_>, options: &Options, teller: &mut Teller<'_, '_>) -> Schedule {
+    let needs: Vec<Vec<JobId>> = work.plan.jobs.iter().map(|job| job.needs.clone()).collect();
+    let demands: Vec<Capacity> = work.plan.jobs.iter().map(demand).collect();
+    for (at, demand) in demands.iter().enumerate().filter(|(_, demand)| demand.gpus > options.machine.gpus) {
+        if world.remotes.contains_key(&work.plan.jobs[at].target) {
+            continue; // another machine has others
+        }
+        let message = format!("asks for {} GPUs, this machine has {}", demand.gpus, options.machine.gpus);
+        teller.warn(Some(JobId(at)), message);
+    }
+    let mut schedule = Schedule::new(&needs, &demands, options.machine, options.keep_going);
+    for (at, job) in work.plan.jobs.iter().enumerate().filter(|(_, job)| world.remotes.contains_key(&job.target)) {
+        schedule.send_elsewhere(JobId(at), job.target, ELSEWHERE);
+    }
+    schedule
 }
 
 /// The end of an invocation that was interrupted before any job could be judged.

@@ -303,8 +303,8 @@ mod tests {
             conda.package(text);
             let said = [
                 conda.packages.join(" "),
-                conda.refused.iter().map(|r| format!("refused {r}")).collect(),
-                conda.ignored.iter().map(|r| format!("ignored {r}")).collect(),
+                conda.refused.iter().flat_map(|r| ["refused ", r]).collect(),
+                conda.ignored.iter().flat_map(|r| ["ignored ", r]).collect(),
                 conda.python.map(|p| format!("python {p}")).unwrap_or_default(),
             ]
             .concat();

@@ -227,7 +227,7 @@ mod tests {
             let table: toml::Table = written.parse().map_err(|e| TestCaseError::fail(format!("{e}: {written}")))?;
             prop_assert_eq!(table.get(&format!("k{text}")).and_then(toml::Value::as_str), Some(text.as_str()));
             let read = table.get("n").and_then(toml::Value::as_float).unwrap();
-            prop_assert!(read == number || (read.is_nan() && number.is_nan()));
+            prop_assert!(read.to_bits() == number.to_bits() || (read.is_nan() && number.is_nan()));
         }
     }
 }

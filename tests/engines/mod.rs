@@ -96,8 +96,7 @@ impl Project {
     /// All runs on record: (job, status).
     pub fn runs(&self) -> Vec<(String, String)> {
         let said = Said::of(self.command(&["runs", "list", "-n", "10000", "--json"]).output().unwrap());
-        let value: serde_json::Value =
-            serde_json::from_str(&said.text).unwrap_or_else(|e| panic!("{e}: {}", said.text));
+        let value: serde_json::Value = serde_json::from_str(&said.text).unwrap();
         let runs = value.as_array().cloned().unwrap_or_default();
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         runs.iter().map(|run| (text(&run["job"]), text(&run["status"]))).collect()
