@@ -1,10 +1,5 @@
 //! Jobs on a Slurm cluster: a real one of two nodes on loopback, with an amlrun that is killed and a controller that goes.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test may die, and it runs amlrun"
-)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
 mod engines;
 

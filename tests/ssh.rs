@@ -1,10 +1,5 @@
 //! Jobs on a host that is reached by ssh: a real sshd on loopback, with connections that break and an amlrun that is killed.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test may die, and it runs amlrun"
-)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
 mod engines;
 
