@@ -1,6 +1,6 @@
 //! What this build cannot carry out yet: the one place that says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{EnvironmentKind, Project, TargetKind};
 use crate::diagnostic::{Diagnostic, Span};
@@ -13,6 +13,15 @@ const TARGETS: &[TargetKind] = &[TargetKind::Local, TargetKind::Ssh, TargetKind:
 pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)>) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     let jobs: BTreeSet<(usize, usize)> = jobs.into_iter().collect();
+    // Containers elsewhere: which kind of target each environment would have to be carried to.
+    let of = |&(experiment, target): &(usize, usize)| {
+        let experiment = project.experiments.get(experiment)?;
+        let kind = project.targets.get(target)?.kind;
+        let environment = project.environments.get(experiment.environment)?;
+        let is_container = matches!(environment.kind, EnvironmentKind::Docker(_));
+        (is_container && matches!(kind, TargetKind::Ssh | TargetKind::Slurm)).then_some((experiment.environment, kind))
+    };
+    let carried: BTreeMap<usize, TargetKind> = jobs.iter().filter_map(of).collect();
     let targets: BTreeSet<usize> = jobs.iter().map(|(_, target)| *target).collect();
     let experiments: BTreeSet<usize> = jobs.iter().map(|(experiment, _)| *experiment).collect();
     let experiments: Vec<_> = experiments.into_iter().filter_map(|i| project.experiments.get(i)).collect();
@@ -30,6 +39,11 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         }
         if let Some(spark) = &environment.spark {
             refuse("environment key `spark`".into(), &spark.span);
+        }
+    }
+    for (environment, kind) in carried {
+        if let Some(environment) = project.environments.get(environment) {
+            refuse(format!("environment kind `docker` on a target of type `{}`", kind.name()), &environment.span);
         }
     }
     for experiment in experiments {

@@ -103,14 +103,25 @@ fn each_path_is_looked_at_once() {
 #[test]
 fn what_cannot_be_carried_out_is_refused_only_where_it_is_used() {
     let (project, _) = resolved(
-        "[targets.t]\ntype = 'slurm'\n[environments.c]\nconda = 'c.yml'\n[experiments.a]\ncommand = 'a'\n\
+        "[targets.t]\ntype = 'kubernetes'\n[environments.c]\nconda = 'c.yml'\n[experiments.a]\ncommand = 'a'\n\
          [experiments.b]\ncommand = 'b'\ntarget = 't'\nenvironment = 'c'\n",
     );
     assert!(refusals(&project, [(0, 0)]).is_empty());
     let messages: Vec<String> = refusals(&project, [(1, 1), (1, 1)]).into_iter().map(|fault| fault.message).collect();
     let expected = [
-        "target type `slurm` is not available in this build",
+        "target type `kubernetes` is not available in this build",
         "environment kind `conda` is not available in this build",
     ];
     assert_eq!(messages, expected);
+}
+
+#[test]
+fn a_container_stays_on_this_machine() {
+    let (project, _) = resolved(
+        "[targets.t]\ntype = 'ssh'\nhost = 'h'\n[environments.c]\ndocker = { image = 'i' }\n[experiments.a]\ncommand = 'a'\n\
+         environment = 'c'\n",
+    );
+    assert!(refusals(&project, [(0, 0)]).is_empty());
+    let messages: Vec<String> = refusals(&project, [(0, 1)]).into_iter().map(|fault| fault.message).collect();
+    assert_eq!(messages, ["environment kind `docker` on a target of type `ssh` is not available in this build"]);
 }
