@@ -135,9 +135,9 @@ pub struct PlotOptions {
     /// Runs, or jobs and experiments for the last run of each job
     #[arg(value_name = "RUN|JOB")]
     pub runs: Vec<String>,
-    /// Write the page here
-    #[arg(short, long, value_name = "FILE", default_value = "plot.html")]
-    pub output: PathBuf,
+    /// Write the page here [default: .amlrun/plot.html, where no job takes it for a source]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Draw small curves in the terminal instead
     #[arg(long)]
     pub terminal: bool,

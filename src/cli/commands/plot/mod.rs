@@ -38,9 +38,12 @@ pub fn run(options: &PlotOptions, common: &Common, here: &Surroundings) -> Resul
     } else if options.terminal {
         console::out(&charts.iter().map(Chart::small).collect::<String>());
     } else {
-        let to = here.cwd.join(&options.output);
+        // Among the sources it would make every job stale that takes the whole folder.
+        let own = || desk.root.join(".amlrun").join("plot.html");
+        let to = options.output.as_ref().map_or_else(own, |output| here.cwd.join(output));
         write(&to, &page(&charts, &desk.root))?;
-        console::err(&format!("wrote {} to `{}`", words::count(charts.len(), "chart"), options.output.display()));
+        let shown = to.strip_prefix(&here.cwd).unwrap_or(&to);
+        console::err(&format!("wrote {} to `{}`", words::count(charts.len(), "chart"), shown.display()));
     }
     Ok(Exit::Done)
 }
