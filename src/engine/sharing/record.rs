@@ -23,7 +23,7 @@ const FORMAT: u32 = 1;
 /// A run in the cache.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    /// [`FORMAT`] of the program that wrote it.
+    /// `FORMAT` of the program that wrote it.
     pub format: u32,
     /// The digest of its fingerprint, which it is named by.
     pub key: Digest,

@@ -2,7 +2,7 @@
 //! works without a network, or small in the terminal.
 //!
 //! The page holds its data as JSON, uPlot (MIT, vendored beside this file) and a script that draws every chart of the
-//! list: a further kind of chart is a further entry of [`charts::Chart`] and a function in `page.js`.
+//! list: a further kind of chart is a further entry of `charts::Chart` and a function in `page.js`.
 
 mod charts;
 
