@@ -96,7 +96,17 @@ pub(super) fn reader(path: &Path, frozen: bool) -> Result<Option<Opened>, Fault>
     let file = Some(stamp.file);
     // Between machines a stamp can be old news; and there it is no WAL database, so that SQLite's locks leave no files.
     let frozen = frozen && !place::has_log(path) && !place::on_network(place::folder(path));
-    let opened = if frozen {
+    let opened = look(path, file, frozen.then_some(stamp));
+    // What was read of a frozen one while another process wrote to it says nothing about it.
+    if frozen && opened.is_err() && (place::has_log(path) || place::stamp(path).ok().flatten() != Some(stamp)) {
+        return look(path, place::file(path), None);
+    }
+    opened
+}
+
+/// Opens it to read, frozen where there is a stamp.
+fn look(path: &Path, file: Option<(u64, u64)>, frozen: Option<Stamp>) -> Result<Option<Opened>, Fault> {
+    let opened = if frozen.is_some() {
         Connection::open_with_flags(immutable(path), OpenFlags::SQLITE_OPEN_URI | read_only())
     } else {
         Connection::open_with_flags(path, read_only())
@@ -108,7 +118,7 @@ pub(super) fn reader(path: &Path, frozen: bool) -> Result<Option<Opened>, Fault>
         Found::Damaged => return Err(contradiction(file)),
         Found::Format(format) => (format > FORMAT).then_some(format),
     };
-    Ok(Some(Opened { connection, file, frozen: frozen.then_some(stamp), writes: false, newer }))
+    Ok(Some(Opened { connection, file, frozen, writes: false, newer }))
 }
 
 /// Opens it to read where it lies in a folder that cannot be written and a log lies beside it that SQLite cannot read

@@ -109,8 +109,19 @@ pub(super) enum Found {
     Damaged,
 }
 
-/// Reads the marks.
+/// Reads the marks, all as of one moment: another process may be making the database, and half of what it was before and
+/// half of what it is then would look like damage.
 pub(super) fn found(connection: &Connection) -> rusqlite::Result<Found> {
+    if !connection.is_autocommit() {
+        return marks(connection);
+    }
+    let moment = connection.unchecked_transaction()?;
+    let found = marks(&moment)?;
+    moment.commit()?;
+    Ok(found)
+}
+
+fn marks(connection: &Connection) -> rusqlite::Result<Found> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     let (format, application) = (number("user_version")?, number("application_id")?);
     if format != 0 {

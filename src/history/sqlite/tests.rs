@@ -241,6 +241,31 @@ fn several_write_at_once() {
     assert_eq!(names(folder.path()), ["history.db"]);
 }
 
+/// A look at a database that is just being made sees none or all of it, and never takes it for a damaged one.
+#[test]
+fn looks_while_it_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..15 {
+        let path = folder.path().join(format!("{round}/history.db"));
+        let made = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for write in [false, true] {
+                let (path, made) = (&path, &made);
+                scope.spawn(move || {
+                    while !made.load(std::sync::atomic::Ordering::Relaxed) {
+                        let history = SqliteHistory::open(path, write);
+                        assert!(count(&history) <= 1);
+                        assert_eq!(history.notes(), Vec::<String>::new());
+                    }
+                });
+            }
+            filled(&path, 1);
+            made.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(count(&SqliteHistory::open(&path, false)), 1);
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_written_says_so() {
     let folder = tempfile::tempdir().unwrap();
