@@ -153,6 +153,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-name", "a name that cannot be given"),
     ("bad-output", "an output that would replace what is no output"),
     ("bad-package", "a package that is no requirement"),
+    ("bad-sampling", "a rule of sampling that its sampling does not have"),
     ("bad-source-directory", "a source directory that is missing or no folder"),
     ("bad-termination", "an early termination whose numbers do not fit its policy"),
     ("bad-time", "a text that is no length of time"),

@@ -56,6 +56,7 @@ pub mod plan;
 // 5. Judgement and order: pure.
 pub mod schedule;
 pub mod staleness;
+pub mod sweep;
 
 // 6. What a target is asked to run and what it answers: plain values.
 pub mod launch;

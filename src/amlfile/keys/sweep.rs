@@ -7,6 +7,7 @@ use super::{Key, Kind, Tagged, key};
 /// `[experiments.*.sweep]`.
 pub const SWEEP: &[Key] = &[
     key("sampling", Kind::Choice(&["grid", "random", "sobol", "bayesian"]), "\"random\"", "How trials are proposed."),
+    key("rule", Kind::Choice(&["random", "sobol"]), "\"random\"", "With `sampling = \"random\"`: how it draws."),
     key("metric", Kind::Text, "", "The metric that is compared."),
     key("goal", Kind::Choice(&["minimize", "maximize"]), "", "Which way is better."),
     key("max_trials", Kind::Positive, "", "Trials in all; a grid ends by itself."),
@@ -14,7 +15,7 @@ pub const SWEEP: &[Key] = &[
     key("max_duration", Kind::Time, "", "How long the whole sweep may take."),
     key("trial_timeout", Kind::Time, "", "How long one trial may take."),
     key("max_failed", Kind::Count, "", "How many trials may fail before the sweep ends."),
-    key("seed", Kind::Count, "", "The same seed proposes the same trials."),
+    key("seed", Kind::Count, "0", "The same seed proposes the same trials."),
     key("resume_from", Kind::List(&Kind::Text), "[]", "Earlier sweeps whose trials are known from the start."),
     key("space", Kind::Map(&Kind::Expression), "", "The parameters that are searched, with an expression each."),
     key("early_termination", Kind::Tagged(&TERMINATION), "", "Which trials are ended before their time."),
