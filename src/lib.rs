@@ -58,6 +58,9 @@ pub mod schedule;
 pub mod staleness;
 pub mod sweep;
 
+// 5b. What a script logged: plain values.
+pub mod logged;
+
 // 6. What a target is asked to run and what it answers: plain values.
 pub mod launch;
 
@@ -74,6 +77,7 @@ pub mod environment;
 pub mod history;
 pub mod store;
 pub mod target;
+pub mod tracking;
 
 // 10. The engine: carries the schedule out against the ports.
 pub mod engine;

@@ -110,6 +110,7 @@ pub fn adopt(
             cached: job.cache,
             inputs_moved: false,
             notes: vec![note.to_owned()],
+            logged: super::tracked::of_files(collected.series),
         })));
         adopted.jobs.push(job.name.clone());
     }

@@ -10,7 +10,7 @@ use super::collect::{Collected, collect, keep_logs, keep_outputs_folder};
 use super::hints;
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
-use super::{Work, World, argv, byproducts, container, elsewhere, in_place, publish, recover, variables};
+use super::{Work, World, argv, byproducts, container, elsewhere, in_place, publish, recover, tracked, variables};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
 use crate::event::Stream;
@@ -212,8 +212,10 @@ fn once(
     let staged = stage(world, job, sources, &task.inputs, folder, activation.container.is_some())?;
     tell(Note::Begun(Box::new(begun.clone()), hold));
     let record = world.state.join("runs").join(&begun.run.0);
-    let variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
-    let secrets = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
+    let mut variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
+    let secrets: Vec<String> = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
+    let tracked = activation.container.is_none().then(|| tracked::begin(world, begun, &secrets)).flatten();
+    variables.extend(tracked.iter().flat_map(tracked::Tracked::variables));
     let launch = Launch {
         secrets,
         run: begun.run.clone(),
@@ -258,12 +260,16 @@ fn once(
     };
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
+    let logged = tracked.map(|tracked| (tracked.read(&mut ended.outcome), tracked));
     if let Outcome::Failed { .. } = ended.outcome {
         ended.notes.extend(hints::unseen(world.root, job, &staged, tail.make_contiguous()));
     }
     keep_logs(&launch.live_logs, &record, job);
     let hold = world.store.hold();
     let contents = finish(bench, task, job, &staged, &mut ended);
+    if let Some((logged, tracked)) = logged {
+        tracked.settle(world, logged, &mut ended);
+    }
     if job.isolation == Isolation::InPlace {
         in_place::settle(world, job, folder, ended.outcome == Outcome::Succeeded, &mut ended);
     }
@@ -308,6 +314,7 @@ pub(super) fn finish(
             ended.outputs = collected.outputs;
             ended.kept = collected.kept;
             ended.metrics = collected.metrics;
+            ended.logged = tracked::of_files(collected.series);
             ended.cached = job.cache && !ended.inputs_moved;
             collected.contents
         }
@@ -387,5 +394,6 @@ pub(super) fn ending(world: &World<'_>, run: &RunId, outcome: Outcome) -> Ended 
         cached: false,
         inputs_moved: false,
         notes: Vec::new(),
+        logged: None,
     }
 }

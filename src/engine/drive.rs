@@ -11,7 +11,7 @@ use super::surroundings::{Manner, Surroundings};
 use super::telling::Teller;
 use super::turn::{Engine, Finished, Post};
 use super::workers::serve;
-use super::{EngineError, Options, Work, World, commit, measuring, recover};
+use super::{EngineError, Options, Work, World, commit, measuring, recover, tracked};
 use crate::environment::Step;
 use crate::event::{self, Event, Listener, Summary};
 use crate::history::{History, Invocation};
@@ -96,11 +96,13 @@ pub fn drive(
         let mut commit = Some(move || {
             let alive = |id: &str| recover::alive(world, id);
             let invocation = Invocation { properties: (records.properties)(), ..invocation.clone() };
-            let done = writer
-                .begin(&invocation, &alive)
-                .map_err(|error| error.to_string())
-                .and_then(|()| commit::work(world, &to_commit, &mut *writer, &|| Post::commit_failed(&commit_mail)));
+            let mut salvaged = Vec::new();
+            let done = writer.begin(&invocation, &alive).map_err(|error| error.to_string()).and_then(|()| {
+                salvaged = tracked::salvage(world, &invocation.id, &mut *writer);
+                commit::work(world, &to_commit, &mut *writer, &|| Post::commit_failed(&commit_mail))
+            });
             *of_writer = writer.notes();
+            of_writer.extend(salvaged);
             done
         });
         let mut committing = None;
@@ -137,6 +139,7 @@ pub fn drive(
     summary.interrupted = interrupt.asked();
     summary.elapsed_ms = u64::try_from(world.clock.elapsed().saturating_sub(began).as_millis()).unwrap_or(u64::MAX);
     recover::remove_work(&world.state.join("work").join(&invocation.id));
+    tracked::tidy(world, &invocation.id);
     if let Err(error) = world.ground.save() {
         teller.warn(None, error.to_string());
     }

@@ -34,6 +34,7 @@ pub mod stage;
 pub mod surroundings;
 pub mod task;
 pub mod telling;
+mod tracked;
 pub mod turn;
 pub mod variables;
 pub mod workers;

@@ -7,6 +7,7 @@ use super::{Entry, History, HistoryError, Invocation, Query, Run, Status, candid
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
 use crate::launch::Ticket;
+use crate::logged::Logged;
 use crate::staleness::{Key, Last, Past};
 
 /// A record that is gone when the last clone is.
@@ -21,6 +22,7 @@ struct Records {
     tickets: Vec<Ticket>,
     keys: BTreeMap<Digest, Key>,
     pins: BTreeSet<RunId>,
+    logged: BTreeMap<RunId, Logged>,
 }
 
 impl MemoryHistory {
@@ -34,8 +36,15 @@ impl Records {
         self.tickets.retain(|ticket| ticket.run != ended.run);
         if let Some(run) = self.runs.iter_mut().rev().find(|run| run.begun.run == ended.run) {
             run.status = ended.status;
-            run.ended = Some(super::Ended { cached: ended.reusable(), ..ended.clone() });
+            run.ended = Some(super::Ended { cached: ended.reusable(), logged: None, ..ended.clone() });
         }
+    }
+
+    fn log(&mut self, run: &RunId, logged: &Logged) {
+        for of in self.runs.iter_mut().filter(|of| of.begun.run == *run) {
+            super::merge(&mut of.begun.params, &mut of.begun.tags, &logged.own);
+        }
+        self.logged.insert(run.clone(), logged.clone());
     }
 
     fn past(&self, job: &JobName, digest: &Digest) -> Option<Past> {
@@ -107,7 +116,21 @@ impl History for MemoryHistory {
                         records.tickets.push((**ticket).clone());
                     }
                 }
-                Entry::Ended(ended) => records.end(ended),
+                Entry::Ended(ended) => {
+                    records.end(ended);
+                    if let Some(logged) = &ended.logged {
+                        records.log(&ended.run, logged);
+                    }
+                }
+                Entry::Salvaged(salvaged) => {
+                    for run in records.runs.iter_mut().filter(|run| run.begun.run == salvaged.run) {
+                        if let Some(ended) = &mut run.ended {
+                            ended.metrics.extend(salvaged.logged.metrics(None));
+                            ended.kept.extend(salvaged.kept.iter().cloned());
+                        }
+                    }
+                    records.log(&salvaged.run, &salvaged.logged);
+                }
             }
         }
         Ok(())
@@ -134,6 +157,10 @@ impl History for MemoryHistory {
         Ok(all.filter(|(_, run)| fingerprint.is_none_or(|digest| run.begun.fingerprint.digest() == *digest)).collect())
     }
 
+    fn logged(&self, run: &RunId) -> Result<Option<Logged>, HistoryError> {
+        Ok(self.records().logged.get(run).cloned())
+    }
+
     fn retag(&mut self, run: &RunId, tags: &BTreeMap<String, String>) -> Result<(), HistoryError> {
         for of in self.records().runs.iter_mut().filter(|of| of.begun.run == *run) {
             of.begun.tags.clone_from(tags);
@@ -145,6 +172,7 @@ impl History for MemoryHistory {
         let mut records = self.records();
         records.runs.retain(|run| !runs.contains(&run.begun.run));
         records.pins.retain(|run| !runs.contains(run));
+        records.logged.retain(|run, _| !runs.contains(run));
         Ok(())
     }
 

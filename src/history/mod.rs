@@ -3,6 +3,7 @@
 //! Called by `engine`, from its own thread, and by `amlrun runs`. It may never be asked whether a job is fresh: it hands
 //! out records, `staleness` judges.
 
+mod logged;
 pub mod memory;
 pub mod sqlite;
 
@@ -12,12 +13,15 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+pub use logged::Salvaged;
+use logged::merge;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
 use crate::launch::{Outcome, Ticket, Usage};
+use crate::logged::Logged;
 use crate::relpath::RelPath;
 use crate::staleness::{Fingerprint, Key, Last, Past, Recorded};
 
@@ -200,6 +204,9 @@ pub struct Ended {
     pub inputs_moved: bool,
     /// What the user should know about it.
     pub notes: Vec<String>,
+    /// What its script logged. It is kept apart: records that are read do not have it, [`History::logged`] does.
+    #[serde(skip)]
+    pub logged: Option<Box<Logged>>,
 }
 
 impl Ended {
@@ -319,6 +326,12 @@ pub trait History: Send {
         Ok(Vec::new())
     }
 
+    /// What the script of a run logged, with its series; none where it logged nothing.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn logged(&self, run: &RunId) -> Result<Option<Logged>, HistoryError>;
+
     /// The runs that were submitted to a target elsewhere and have not ended, with their tickets, oldest first: all, or
     /// those of this fingerprint. They outlive the invocation that submitted them.
     ///
@@ -343,6 +356,8 @@ pub enum Entry {
     Ticket(Box<Ticket>),
     /// A run ends.
     Ended(Box<Ended>),
+    /// What the script of a run logged whose amlrun died under it.
+    Salvaged(Box<Salvaged>),
 }
 
 /// The end of a run whose invocation died under it, found out by another one at `noticed`.
@@ -360,6 +375,7 @@ fn lost(run: RunId, noticed: Timestamp) -> Ended {
         cached: false,
         inputs_moved: false,
         notes: vec![format!("amlrun ended while this run went on; the next one noticed at {noticed}")],
+        logged: None,
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) fn ended(run: &str, status: Status, outputs: Vec<Recorded>) -> Ended 
         cached: status == Status::Completed,
         inputs_moved: false,
         notes: vec!["a note".into()],
+        logged: None,
     }
 }
 

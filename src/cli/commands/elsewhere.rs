@@ -157,6 +157,7 @@ fn canceled(run: &RunId, usage: Usage, clock: &dyn Clock) -> Ended {
         cached: false,
         inputs_moved: false,
         notes: Vec::new(),
+        logged: None,
     }
 }
 

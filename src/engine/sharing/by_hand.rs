@@ -144,7 +144,8 @@ pub fn share(
     let mut finished = Vec::new();
     for id in runs {
         let run = reader.run(&id.0).map_err(|error| error.to_string())?;
-        let Some(ended) = run.ended.filter(crate::history::Ended::reusable) else { continue };
+        let Some(mut ended) = run.ended.filter(crate::history::Ended::reusable) else { continue };
+        ended.logged = reader.logged(id).map_err(|error| error.to_string())?.map(Box::new);
         let environment = run.begun.fingerprint.environment;
         let environment = environment.and_then(|digest| reader.key(&digest).ok().flatten());
         finished.push(Finished { begun: run.begun, ended, invocation: run.invocation, environment });

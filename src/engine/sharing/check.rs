@@ -46,6 +46,10 @@ pub fn record(record: &Record, outputs: &[RelPath]) -> Result<(), Refused> {
     if logs.iter().any(|log| !allowed(&log.path, &["user_logs/std_log.txt", "logs"])) || logs.len() > 2 {
         return refuse("it brings logs that are none".to_owned());
     }
+    let artifacts = [crate::tracking::ARTIFACTS, crate::tracking::CHILDREN];
+    if record.artifacts.iter().any(|kept| !allowed(&kept.path, &artifacts)) || record.artifacts.len() > 2 {
+        return refuse("it brings artifacts that are none".to_owned());
+    }
     if record.left().any(|left| left.content().is_none()) {
         return refuse("it holds what is neither file, folder nor symlink".to_owned());
     }

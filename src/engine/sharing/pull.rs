@@ -94,7 +94,7 @@ fn try_pull(
 ) -> Result<Option<Box<Record>>, Why> {
     let name = record::name(&wanted.key, wanted.outputs.iter());
     let Some(bytes) = sharing.remote.get(&Name::record(name), None)? else { return Ok(None) };
-    let record = Record::decode(&bytes, &name, sharing).map_err(Why::Refused)?;
+    let mut record = Record::decode(&bytes, &name, sharing).map_err(Why::Refused)?;
     check::record(&record, &wanted.outputs).map_err(Why::Refused)?;
     let total: u64 = record.left().map(|left| left.size).sum();
     if let Some(free) = free(state).filter(|free| *free < total) {
@@ -121,6 +121,7 @@ fn try_pull(
         return Err(refuse(format!("{} of its {} objects are damaged or gone", lost.len(), files.len())));
     }
     lay_out_logs(store, state, scratch, &record)?;
+    record.arrived(store).map_err(Stopped::Store)?;
     Ok(Some(Box::new(record)))
 }
 

@@ -149,6 +149,9 @@ fn look(sharing: &Sharing, store: &dyn Store, state: &Path, run: &Finished) -> R
             record.logs.push(Recorded::new(name, measured.content));
         }
     }
+    if let Some(logged) = &run.ended.logged {
+        record.add_series(store, &logged.series)?;
+    }
     let mut items = BTreeMap::new();
     for left in record.left() {
         let Some(content) = left.content() else { continue };

@@ -11,10 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Sharing;
 use crate::cache::known::PackRef;
+use crate::content::{Content, Kind};
 use crate::digest::{Digest, Digester};
 use crate::history::{Begun, Ended, Invocation, Status};
+use crate::logged::{self, Logged, Series};
 use crate::relpath::RelPath;
 use crate::staleness::{Key, Recorded};
+use crate::store::{Store, StoreError};
+use crate::tracking;
 
 const HEAD: &str = "amlrun-record 1 ";
 /// The version of the body.
@@ -41,6 +45,15 @@ pub struct Record {
     pub logs: Vec<Recorded>,
     /// The packs that hold all of it.
     pub packs: Vec<PackRef>,
+    /// What its script logged, but for the series; none where it logged nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged: Option<Logged>,
+    /// The series of its metrics, one object; see `logged::pack`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Recorded>,
+    /// Its artifacts, as outputs are given: `artifacts` and `children`. An older amlrun leaves them alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Recorded>,
 }
 
 /// Why a record is not used.
@@ -63,6 +76,11 @@ pub enum Refused {
     Newer,
     #[error("it holds {0} bytes, and the disk has room for {1}")]
     NoRoom(u64, u64),
+}
+
+/// Whether a kept folder is one of artifacts.
+fn is_artifacts(path: &RelPath) -> bool {
+    [tracking::ARTIFACTS, tracking::CHILDREN].iter().any(|name| path.as_bytes() == name.as_bytes())
 }
 
 /// What a record is named by: the digest of the fingerprint and the paths of the declared outputs. Two jobs may have one
@@ -98,16 +116,21 @@ impl Record {
     #[must_use]
     pub fn new(begun: Begun, ended: Ended, invocation: Invocation, environment: Option<Key>) -> Self {
         let metrics = ended.metrics.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        let (artifacts, kept) = ended.kept.into_iter().partition(|kept| is_artifacts(&kept.path));
+        let logged = ended.logged.map(|logged| Logged { series: Vec::new(), ..*logged });
         Self {
             format: FORMAT,
             key: begun.fingerprint.digest(),
             begun,
-            ended: Ended { metrics: BTreeMap::new(), ..ended },
+            ended: Ended { metrics: BTreeMap::new(), kept, logged: None, ..ended },
             metrics,
             invocation,
             environment,
             logs: Vec::new(),
             packs: Vec::new(),
+            logged,
+            series: None,
+            artifacts,
         }
     }
 
@@ -188,9 +211,31 @@ impl Record {
         Ok(named.packs.into_iter().map(|pack| pack.pack).collect())
     }
 
-    /// All that it left: outputs, kept files, logs.
+    /// All that it left: outputs, kept files, logs, artifacts, series.
     pub fn left(&self) -> impl Iterator<Item = &Recorded> {
-        self.ended.outputs.iter().chain(&self.ended.kept).chain(&self.logs)
+        let ended = self.ended.outputs.iter().chain(&self.ended.kept);
+        ended.chain(&self.logs).chain(&self.artifacts).chain(&self.series)
+    }
+
+    /// Puts the series into the store, where there are any, so that they go with the rest.
+    pub(super) fn add_series(&mut self, store: &dyn Store, series: &[Series]) -> Result<(), StoreError> {
+        if let (false, Ok(path)) = (series.is_empty(), RelPath::new("series")) {
+            let bytes = logged::pack(series);
+            let content = Content { kind: Kind::File, digest: store.put(&bytes)?, size: bytes.len() as u64 };
+            self.series = Some(Recorded::new(path, content));
+        }
+        Ok(())
+    }
+
+    /// When all of it is in the store: what was logged goes with the run again. A damaged series is no reason to refuse it.
+    pub(super) fn arrived(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        self.ended.kept.extend(self.artifacts.iter().cloned());
+        let Some(mut logged) = self.logged.clone() else { return Ok(()) };
+        if let Some(series) = &self.series {
+            logged.series = store.get(&series.digest)?.and_then(|bytes| logged::unpack(&bytes)).unwrap_or_default();
+        }
+        self.ended.logged = Some(Box::new(logged));
+        Ok(())
     }
 
     /// Whose run it was, as in `alice on gpu7`.

@@ -111,6 +111,7 @@ fn run(store: &MemoryStore, seed: &str, files: &BTreeMap<String, Vec<u8>>) -> Fi
         cached: true,
         inputs_moved: false,
         notes: Vec::new(),
+        logged: None,
     };
     let invocation = Invocation {
         id: "i".to_owned(),

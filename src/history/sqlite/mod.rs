@@ -6,6 +6,7 @@
 //! a new database when the old one turns out to be damaged.
 
 mod codec;
+mod logged;
 mod open;
 mod place;
 mod read;
@@ -26,6 +27,7 @@ use super::{Begun, Entry, History, HistoryError, Invocation, Query, Run};
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
 use crate::launch::Ticket;
+use crate::logged::Logged;
 use crate::staleness::{Key, Last, Past};
 
 /// The history in a database.
@@ -225,7 +227,7 @@ impl History for SqliteHistory {
         if done.is_ok() {
             for entry in batch {
                 match entry {
-                    Entry::Elsewhere(_) | Entry::Ticket(_) => {}
+                    Entry::Elsewhere(_) | Entry::Ticket(_) | Entry::Salvaged(_) => {}
                     Entry::Begun(begun) => drop(state.begun.insert(begun.run.clone(), (**begun).clone())),
                     Entry::Ended(ended) => drop(state.begun.remove(&ended.run)),
                 }
@@ -251,6 +253,10 @@ impl History for SqliteHistory {
 
     fn tickets(&self, fingerprint: Option<&Digest>) -> Result<Vec<(Ticket, Run)>, HistoryError> {
         self.read(|c| read::tickets(c, fingerprint))
+    }
+
+    fn logged(&self, run: &RunId) -> Result<Option<Logged>, HistoryError> {
+        self.read(|c| logged::of(c, run))
     }
 
     fn retag(&mut self, run: &RunId, tags: &BTreeMap<String, String>) -> Result<(), HistoryError> {

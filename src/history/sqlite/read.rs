@@ -242,6 +242,7 @@ fn ended(row: &Row<'_>, run: &RunId, status: Status) -> rusqlite::Result<Ended> 
         cached: row.get(21)?,
         inputs_moved: row.get(22)?,
         notes: from_json(row, 23)?,
+        logged: None,
     })
 }
 

@@ -12,7 +12,7 @@ pub(super) const FORMAT: u32 = STEPS.len() as u32;
 const APPLICATION: u32 = 0x616d_6c00;
 
 /// `STEPS[n]` leads from format `n` to `n + 1`.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 CREATE TABLE invocation (
     id         TEXT PRIMARY KEY,
@@ -95,6 +95,22 @@ CREATE TABLE ticket (
     target TEXT NOT NULL,
     place  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+",
+    "
+-- What scripts logged, but for their metrics' series.
+CREATE TABLE logged (
+    run   TEXT PRIMARY KEY,
+    facts TEXT NOT NULL        -- JSON
+) STRICT;
+
+-- The series of metrics, of runs and of the runs within them.
+CREATE TABLE series (
+    run    TEXT NOT NULL,
+    child  TEXT NOT NULL,      -- empty: the run itself
+    metric TEXT NOT NULL,
+    points BLOB NOT NULL,      -- as src/logged/series.rs writes them
+    PRIMARY KEY (run, child, metric)
+) STRICT;
 ",
 ];
 

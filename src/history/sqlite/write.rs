@@ -96,6 +96,8 @@ pub(super) fn remove(connection: &mut Connection, runs: &[RunId]) -> rusqlite::R
     for run in runs {
         transaction.execute("DELETE FROM latest WHERE run = ?1", [&run.0])?;
         transaction.execute("DELETE FROM pin WHERE run = ?1", [&run.0])?;
+        transaction.execute("DELETE FROM logged WHERE run = ?1", [&run.0])?;
+        transaction.execute("DELETE FROM series WHERE run = ?1", [&run.0])?;
         transaction.execute("DELETE FROM run WHERE id = ?1", [&run.0])?;
     }
     transaction.commit()
@@ -131,6 +133,7 @@ pub(super) fn record(
                     let sql = "INSERT OR IGNORE INTO ticket (run, target, place) VALUES (?1, ?2, ?3)";
                     transaction.execute(sql, params![ticket.run.0, ticket.target, ticket.place])?;
                 }
+                Entry::Salvaged(salvaged) => super::logged::salvage(&transaction, salvaged)?,
                 Entry::Ended(ended) => {
                     if !ends.end(ended)? {
                         lost.push(ended.run.clone());
@@ -177,20 +180,22 @@ fn end(transaction: &Transaction<'_>, ended: &Ended) -> rusqlite::Result<()> {
 
 /// What ends runs, prepared once a batch.
 struct Ends<'t> {
+    transaction: &'t Transaction<'t>,
     update: rusqlite::Statement<'t>,
     latest: rusqlite::Statement<'t>,
     ticket: rusqlite::Statement<'t>,
 }
 
 impl<'t> Ends<'t> {
-    fn new(transaction: &'t Transaction<'_>) -> rusqlite::Result<Self> {
+    fn new(transaction: &'t Transaction<'t>) -> rusqlite::Result<Self> {
         let update = "UPDATE run SET status = ?2, ended = ?3, outcome = ?4, cpu_ms = ?5, peak_memory = ?6, outputs = ?7,
             kept = ?8, metrics = ?9, cached = ?10, inputs_moved = ?11, notes = ?12 WHERE id = ?1 RETURNING seq, job, digest";
         let ticket = transaction.prepare("DELETE FROM ticket WHERE run = ?1")?;
         let latest = "INSERT INTO latest (job, seq, digest, run, outputs) VALUES (?1, ?2, ?3, ?4, ?5)
             ON CONFLICT (job) DO UPDATE SET seq = excluded.seq, digest = excluded.digest, run = excluded.run,
             outputs = excluded.outputs WHERE excluded.seq >= seq";
-        Ok(Self { update: transaction.prepare(update)?, latest: transaction.prepare(latest)?, ticket })
+        let (update, latest) = (transaction.prepare(update)?, transaction.prepare(latest)?);
+        Ok(Self { transaction, update, latest, ticket })
     }
 
     /// False where the run's beginning is not on record.
@@ -215,6 +220,9 @@ impl<'t> Ends<'t> {
         };
         self.ticket.execute([&ended.run.0])?;
         let Some((seq, job, digest)) = self.update.query_row(row, of).optional()? else { return Ok(false) };
+        if let Some(logged) = &ended.logged {
+            super::logged::put(self.transaction, &ended.run, logged)?;
+        }
         if reusable {
             let outputs = pack(&job, &digest, &ended.run.0, &ended.outputs);
             self.latest.execute(params![job, seq, digest.as_bytes(), ended.run.0, outputs])?;

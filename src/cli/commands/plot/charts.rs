@@ -13,7 +13,8 @@ use crate::cli::commands::runs::record::number;
 use crate::cli::commands::runs::{Desk, files};
 use crate::cli::error::CliError;
 use crate::datafile::{self, Format};
-use crate::history::Run;
+use crate::history::{History as _, Run};
+use crate::logged::{Logged, Point};
 
 /// Larger files are neither read for charts nor embedded.
 const LARGEST: u64 = 8 << 20;
@@ -72,6 +73,10 @@ pub(super) fn charts(desk: &Desk<'_>, runs: &[Run]) -> Result<Vec<Chart>, CliErr
             }
         }
     }
+    for run in runs {
+        let Some(of_run) = desk.history.logged(&run.begun.run)? else { continue };
+        add_logged(run, &of_run, &mut curves, &mut others);
+    }
     let curve =
         |(name, traces): (String, Vec<Trace>)| Chart::Curve { title: name.clone(), x: "step".into(), y: name, traces };
     Ok(curves.into_iter().map(curve).chain(scatters(runs)).chain(others).collect())
@@ -85,6 +90,39 @@ fn columns(run: &Run, path: &Path, bytes: &[u8], curves: &mut BTreeMap<String, V
         #[expect(clippy::cast_precision_loss, reason = "a step on an axis")]
         let (x, y) = column.points.iter().map(|(step, value)| (*step as f64, finite(*value))).unzip();
         curves.entry(column.name).or_default().push(Trace { name: run.begun.job.0.clone(), x, y });
+    }
+}
+
+/// The series that a run logged, those of the runs within it under their names; matrices and tables.
+fn add_logged(run: &Run, of_run: &Logged, curves: &mut BTreeMap<String, Vec<Trace>>, others: &mut Vec<Chart>) {
+    let job = &run.begun.job.0;
+    for series in of_run.series.iter().filter(|series| series.points.len() > 1) {
+        let name = match &series.of {
+            None => job.clone(),
+            Some(id) => {
+                let child = of_run.children.iter().find(|child| child.id == *id).map(|child| child.name.as_str());
+                format!("{job}/{}", child.filter(|name| !name.is_empty()).unwrap_or(id))
+            }
+        };
+        let traces = curves.entry(series.name.clone()).or_default();
+        if traces.iter().any(|trace| trace.name == name) {
+            continue; // the column of a metric file
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a step on an axis")]
+        let by_step = |point: &Point| (point.step as f64, finite(point.value));
+        // Without steps the values are drawn in the order in which they came.
+        let same = series.points.iter().all(|point| point.step == series.points[0].step);
+        let (x, y) = if same {
+            (0_u32..).zip(&series.points).map(|(at, point)| (f64::from(at), finite(point.value))).unzip()
+        } else {
+            let mut points: Vec<&Point> = series.points.iter().collect();
+            points.sort_by_key(|point| point.step);
+            points.into_iter().map(by_step).unzip()
+        };
+        traces.push(Trace { name, x, y });
+    }
+    for table in &of_run.own.tables {
+        others.extend(logged(format!("{job} · {}", table.name), &table.value));
     }
 }
 

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::{Desk, show};
 use crate::history::Run;
 use crate::launch::Outcome;
+use crate::logged::Logged;
 
-pub(super) fn details(desk: &Desk<'_>, run: &Run) -> Value {
+pub(super) fn details(desk: &Desk<'_>, run: &Run, logged: &Logged) -> Value {
     let (begun, ended, print) = (&run.begun, run.ended.as_ref(), &run.begun.fingerprint);
     let mut properties: serde_json::Map<String, Value> =
         run.invocation.properties.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    properties.extend(logged.own.properties.iter().map(|(name, value)| (name.clone(), value.clone().into())));
     properties.insert("ContentSnapshotId".to_owned(), print.sources.to_string().into());
     let folder = desk.kept(run);
     let mut logs = serde_json::Map::new();

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::history::{Run, Status};
 use crate::launch::Outcome;
+use crate::logged::{Logged, Series};
 use crate::staleness::{Key, Reason, Recorded};
 
 /// The short form.
@@ -61,6 +62,8 @@ pub(super) struct Whole<'r> {
     host: &'r str,
     user: &'r str,
     properties: &'r BTreeMap<String, String>,
+    /// What its script logged: parameters, tags, tables, children with their metrics.
+    logged: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,7 +95,13 @@ pub(super) fn summary(run: &Run, now: Timestamp) -> Summary<'_> {
 }
 
 /// A run in full; `log` is where its output lies.
-pub(super) fn whole<'r>(run: &'r Run, key: Option<&'r Key>, log: Option<String>, now: Timestamp) -> Whole<'r> {
+pub(super) fn whole<'r>(
+    run: &'r Run,
+    key: Option<&'r Key>,
+    logged: Option<&Logged>,
+    log: Option<String>,
+    now: Timestamp,
+) -> Whole<'r> {
     let (begun, ended, print) = (&run.begun, run.ended.as_ref(), &run.begun.fingerprint);
     let inputs = begun
         .inputs
@@ -126,7 +135,31 @@ pub(super) fn whole<'r>(run: &'r Run, key: Option<&'r Key>, log: Option<String>,
         host: &run.invocation.host,
         user: &run.invocation.user,
         properties: &run.invocation.properties,
+        logged: logged.map(of_logged),
     }
+}
+
+/// What a script logged, with the series of its metrics as `[step, value]`, those of the runs within it with these.
+pub(super) fn of_logged(logged: &Logged) -> Value {
+    let series = |of: Option<&str>| -> Value {
+        let own = logged.series.iter().filter(|series| series.of.as_deref() == of);
+        let points = |series: &Series| -> Value {
+            series.points.iter().map(|point| Value::from(vec![point.step.into(), json_number(point.value)])).collect()
+        };
+        Value::Object(own.map(|series| (series.name.clone(), points(series))).collect())
+    };
+    let metrics = |of: Option<&str>| -> Value {
+        Value::Object(logged.metrics(of).into_iter().map(|(name, value)| (name, json_number(value))).collect())
+    };
+    let mut whole = serde_json::to_value(logged).unwrap_or_default();
+    whole["series"] = series(None);
+    if let Some(children) = whole.get_mut("children").and_then(Value::as_array_mut) {
+        for (child, of) in children.iter_mut().zip(&logged.children) {
+            child["metrics"] = metrics(Some(&of.id));
+            child["series"] = series(Some(&of.id));
+        }
+    }
+    whole
 }
 
 /// How long it took, or has been going on.

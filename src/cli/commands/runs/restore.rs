@@ -176,7 +176,12 @@ fn lay_out(store: &dyn Store, run: &Run, folder: &Path) -> Result<(), CliError> 
     }
     let Some(ended) = &run.ended else { return Ok(()) };
     let outputs = ended.outputs.iter().map(|output| (folder.join(output.path.as_path()), output));
-    let kept = ended.kept.iter().map(|file| (sources.join(file.path.as_path()), file));
+    // What was logged is no part of what ran; `amlrun runs download` has it.
+    let kept = ended
+        .kept
+        .iter()
+        .filter(|file| file.path.as_bytes() == b"outputs")
+        .map(|file| (sources.join(file.path.as_path()), file));
     for (place, recorded) in outputs.chain(kept) {
         place.parent().map_or(Ok(()), make)?;
         if !restore::write_tree(store, &content(recorded)?, &place, false)? {

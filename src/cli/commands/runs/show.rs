@@ -1,5 +1,7 @@
 //! `amlrun runs show`.
 
+use std::fmt::Write as _;
+
 use super::{Desk, record};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -8,14 +10,17 @@ use crate::console::style::Paint;
 use crate::console::telling::outcome_phrase;
 use crate::console::{self, json, verdicts, words};
 use crate::history::{Ended, History, Run};
+use crate::logged::{Child, Logged};
 use crate::staleness::{Key, Recorded};
 
 pub(super) fn show(desk: &Desk<'_>, text: &str, details: bool) -> Result<Exit, CliError> {
     let run = desk.run(text)?;
     if details {
-        console::out(&json::document(&super::details::details(desk, &run)));
+        let logged = desk.history.logged(&run.begun.run)?.unwrap_or_default();
+        console::out(&json::document(&super::details::details(desk, &run, &logged)));
         return Ok(Exit::Done);
     }
+    let logged = desk.history.logged(&run.begun.run)?;
     let key = match &run.begun.fingerprint.environment {
         Some(digest) => desk.history.key(digest)?,
         None => None,
@@ -23,9 +28,9 @@ pub(super) fn show(desk: &Desk<'_>, text: &str, details: bool) -> Result<Exit, C
     let log = desk.kept(&run).join("user_logs").join("std_log.txt");
     let log = log.exists().then(|| desk.shown(&log));
     if desk.json {
-        console::out(&json::document(&record::whole(&run, key.as_ref(), log, desk.clock.now())));
+        console::out(&json::document(&record::whole(&run, key.as_ref(), logged.as_ref(), log, desk.clock.now())));
     } else {
-        console::out(&page(desk, &run, key.as_ref(), log));
+        console::out(&page(desk, &run, key.as_ref(), logged.as_ref(), log));
     }
     Ok(Exit::Done)
 }
@@ -75,7 +80,13 @@ impl Page<'_> {
     }
 }
 
-pub(super) fn page(desk: &Desk<'_>, run: &Run, key: Option<&Key>, log: Option<String>) -> String {
+pub(super) fn page(
+    desk: &Desk<'_>,
+    run: &Run,
+    key: Option<&Key>,
+    logged: Option<&Logged>,
+    log: Option<String>,
+) -> String {
     let (begun, ended, print) = (&run.begun, run.ended.as_ref(), &run.begun.fingerprint);
     let mut page = Page { desk, text: String::new() };
     page.section("", summary(desk, run, log));
@@ -85,6 +96,13 @@ pub(super) fn page(desk: &Desk<'_>, run: &Run, key: Option<&Key>, log: Option<St
     let metrics = ended.map(|ended| &ended.metrics).into_iter().flatten();
     page.section("metrics", metrics.map(|(name, value)| (name.as_str(), value.to_string())));
     page.section("tags", texts(&begun.tags));
+    if let Some(logged) = logged {
+        page.section("properties", texts(&logged.own.properties));
+        page.lines("runs within it", logged.children.iter().map(|child| within(logged, child)));
+        let tables = logged.own.tables.iter();
+        page.lines("logged", tables.map(|table| format!("{} {}", table.kind, words::name(&table.name))));
+        page.lines("models", logged.own.models.iter().map(|model| format!("{}  {}", model.name, model.path)));
+    }
     page.section("variables", texts(&print.variables));
     page.section("distributed", texts(&print.distributed));
     page.section(
@@ -99,6 +117,16 @@ pub(super) fn page(desk: &Desk<'_>, run: &Run, key: Option<&Key>, log: Option<St
     page.section("environment", key.map(|key| &key.facts).into_iter().flatten().map(|(n, v)| (n.as_str(), v.clone())));
     page.section("git and other properties", texts(&run.invocation.properties));
     page.text
+}
+
+/// A run within the run, in a line: its name, how it ended, its metrics.
+fn within(logged: &Logged, child: &Child) -> String {
+    let status = child.facts.status.as_deref().unwrap_or("Running");
+    let mut line = format!("{}  {status}", if child.name.is_empty() { &child.id } else { &child.name });
+    for (name, value) in logged.metrics(Some(&child.id)) {
+        let _ = write!(line, "  {name}={}", record::number(value));
+    }
+    line
 }
 
 fn summary(desk: &Desk<'_>, run: &Run, log: Option<String>) -> Vec<(&'static str, String)> {

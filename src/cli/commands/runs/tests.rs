@@ -132,6 +132,7 @@ impl Workspace {
             cached: true,
             inputs_moved: false,
             notes: vec!["a note".into()],
+            logged: None,
         };
         change(self, &mut begun, &mut ended);
         self.history.record(&[Entry::Begun(Box::new(begun)), Entry::Ended(Box::new(ended))]).unwrap();
@@ -190,7 +191,7 @@ fn a_run_is_shown_whole() {
     put(&workspace.path(".amlrun/runs/aa00/user_logs/std_log.txt"), "hi\n");
     let desk = workspace.desk();
     let run = desk.run("train").unwrap();
-    let page = show::page(&desk, &run, Some(&key), Some("a log".into()));
+    let page = show::page(&desk, &run, Some(&key), None, Some("a log".into()));
     for line in [
         "run          aa00",
         "status       Completed",
@@ -211,7 +212,7 @@ fn a_run_is_shown_whole() {
     ] {
         assert!(page.lines().any(|l| l == line), "{line:?} is not in\n{page}");
     }
-    let json = serde_json::to_value(record::whole(&run, Some(&key), None, Timestamp(0))).unwrap();
+    let json = serde_json::to_value(record::whole(&run, Some(&key), None, None, Timestamp(0))).unwrap();
     assert_eq!(json["environment_facts"]["package numpy"], "2.3");
     assert_eq!(json["elapsed_ms"], 2_500);
     assert_eq!(json["inputs"]["clean"]["path"], "data/clean.csv");

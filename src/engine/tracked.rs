@@ -1,0 +1,174 @@
+//! Around a run on this machine: the folder that its script logs to, and what is read of it when the run is over; also for
+//! runs whose amlrun was killed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{World, recover};
+use crate::content::Content;
+use crate::datafile;
+use crate::digest::Digest;
+use crate::history::{Begun, Ended, Entry, History, Salvaged};
+use crate::ids::RunId;
+use crate::launch::Outcome;
+use crate::logged::{Logged, Point, Secrets};
+use crate::relpath::RelPath;
+use crate::staleness::Recorded;
+use crate::store::capture::capture;
+use crate::tracking::{self, Folder};
+
+/// A run that may log.
+pub(super) struct Tracked {
+    folder: Folder,
+    secrets: Secrets,
+}
+
+/// Makes the folder of a run; none where that cannot be: the run goes on without.
+pub(super) fn begin(world: &World<'_>, begun: &Begun, secrets: &[String]) -> Option<Tracked> {
+    let folder = Folder::of(world.state, &begun.invocation, &begun.run.0);
+    let secrets = Secrets::new(secrets);
+    folder.make(&secrets).ok()?;
+    Some(Tracked { folder, secrets })
+}
+
+impl Tracked {
+    /// The variables by which a job knows it.
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
+        vec![(tracking::VARIABLE.to_owned(), self.folder.path().display().to_string())]
+    }
+
+    /// Reads what was logged, when the process has ended. A script that said that its run failed has not succeeded.
+    pub(super) fn read(&self, outcome: &mut Outcome) -> Logged {
+        let mut logged = self.folder.read().unwrap_or_default();
+        logged.mask(&self.secrets);
+        let status = logged.own.status.as_deref().unwrap_or_default();
+        if *outcome == Outcome::Succeeded && matches!(status, "Failed" | "Canceled") {
+            let why = logged.own.error.as_deref().unwrap_or_default();
+            let colon = if why.is_empty() { "" } else { ": " };
+            *outcome = Outcome::Broken { why: format!("the script ended its run as {status}{colon}{why}") };
+        }
+        logged
+    }
+
+    /// Puts what was logged with what was collected: a declared metric file wins over a logged metric of its name.
+    pub(super) fn settle(self, world: &World<'_>, mut logged: Logged, ended: &mut Ended) {
+        for (name, value) in logged.metrics(None) {
+            ended.metrics.entry(name).or_insert(value);
+        }
+        if let Some(of_files) = ended.logged.take() {
+            for series in of_files.series {
+                logged.put_series(&series.name, series.points);
+            }
+        }
+        match keep(world, &self.folder, &self.secrets) {
+            Ok(kept) => ended.kept.extend(kept),
+            Err(why) => ended.notes.push(format!("its artifacts could not be kept: {why}")),
+        }
+        ended.logged = (!logged.is_empty()).then(|| Box::new(logged));
+        self.folder.remove();
+    }
+}
+
+/// The series of metric files, as what was logged: none where there are none.
+pub(super) fn of_files(columns: Vec<datafile::Series>) -> Option<Box<Logged>> {
+    let mut logged = Logged::default();
+    for column in columns {
+        let points = column.points.into_iter().map(|(step, value)| Point { at: 0, step, value });
+        logged.put_series(&column.name, points.collect());
+    }
+    (!logged.is_empty()).then(|| Box::new(logged))
+}
+
+/// Takes the artifacts of a folder into the store.
+fn keep(world: &World<'_>, folder: &Folder, secrets: &Secrets) -> Result<Vec<Recorded>, String> {
+    let mut kept = Vec::new();
+    for name in [tracking::ARTIFACTS, tracking::CHILDREN] {
+        let at = folder.path().join(name);
+        if fs::read_dir(&at).map_or(true, |mut entries| entries.next().is_none()) {
+            continue;
+        }
+        if !secrets.is_empty() {
+            rename(&at, secrets).map_err(|error| error.to_string())?;
+        }
+        let measured = capture(world.store, &at, &|| false).map_err(|error| error.to_string())?;
+        if let (Some(measured), Ok(path)) = (measured, RelPath::new(name)) {
+            let content: Content = measured.content;
+            kept.push(Recorded::new(path, content));
+        }
+    }
+    Ok(kept)
+}
+
+/// Cuts secrets out of the names of files and folders.
+fn rename(folder: &Path, secrets: &Secrets) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            rename(&entry.path(), secrets)?;
+        }
+        let Some(cut) = secrets.cut(&entry.file_name().to_string_lossy()) else { continue };
+        let free = |n: u32| -> PathBuf {
+            folder.join(if n == 0 { OsString::from(&cut) } else { OsString::from(format!("{cut}-{n}")) })
+        };
+        let to = (0..u32::MAX).map(free).find(|to| fs::symlink_metadata(to).is_err());
+        to.map_or(Ok(()), |to| fs::rename(entry.path(), to))?;
+    }
+    Ok(())
+}
+
+/// Puts on record what was logged in runs whose amlrun was killed, and removes their folders. The runs themselves were
+/// closed before. What cannot be read is left; the answer says why.
+pub(super) fn salvage(world: &World<'_>, own: &str, history: &mut dyn History) -> Vec<String> {
+    let all = tracking::all(world.state);
+    let names = || {
+        let names = fs::read_dir(&all).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name != own)
+    };
+    let mut faults = Vec::new();
+    if names().next().is_none() {
+        return faults;
+    }
+    let Some(_alone) = world.locks.hold(&Digest::of(b"salvage")) else { return faults };
+    for name in names() {
+        if recover::alive(world, &name) {
+            continue;
+        }
+        // Until the watchdog is done, jobs of that invocation may still write.
+        drop(world.locks.hold(&recover::guard_key(&name)));
+        for run in fs::read_dir(all.join(&name)).into_iter().flatten().flatten() {
+            let id = RunId(run.file_name().to_string_lossy().into_owned());
+            let folder = Folder::at(run.path());
+            if let Err(why) = salvage_one(world, history, &id, &folder) {
+                faults.push(format!(
+                    "what run {} logged is not on record: {why}; it lies in {}",
+                    id.short(),
+                    run.path().display()
+                ));
+                continue;
+            }
+            folder.remove();
+        }
+        let _ = fs::remove_dir(all.join(&name));
+    }
+    faults
+}
+
+/// Removes the folder of an invocation that ends; what is left in it is salvaged by a later one.
+pub(super) fn tidy(world: &World<'_>, own: &str) {
+    let _ = fs::remove_dir(tracking::all(world.state).join(own));
+}
+
+fn salvage_one(world: &World<'_>, history: &mut dyn History, run: &RunId, folder: &Folder) -> Result<(), String> {
+    let secrets = folder.sealed().map_err(|error| error.to_string())?;
+    let mut logged = folder.read().map_err(|error| error.to_string())?;
+    logged.mask(&secrets);
+    let _hold = world.store.hold();
+    let kept = keep(world, folder, &secrets)?;
+    if logged.is_empty() && kept.is_empty() {
+        return Ok(());
+    }
+    world.store.flush().map_err(|error| error.to_string())?;
+    let salvaged = Salvaged { run: run.clone(), logged, kept };
+    history.record(&[Entry::Salvaged(Box::new(salvaged))]).map_err(|error| error.to_string())
+}
