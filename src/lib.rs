@@ -53,6 +53,9 @@ pub mod foreign;
 // 4. The plan: what one request needs, as a graph of jobs.
 pub mod plan;
 
+// 4b. A plan in the files of other tools.
+pub mod export;
+
 // 5. Judgement and order: pure.
 pub mod schedule;
 pub mod staleness;

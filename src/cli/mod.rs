@@ -75,6 +75,7 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
         Some(Command::Snapshot(command)) => command::snapshot::run(command, common, here),
         Some(Command::Gc(options)) => command::gc::run(options, common, here),
         Some(Command::Import { paths, check }) => command::import::run(paths, *check, common, here),
+        Some(Command::Export(options)) => command::export::run(options, common, here),
         Some(Command::Metrics(options)) => command::metrics::run(options, common, here),
         Some(Command::Plot(options)) => command::plot::run(options, common, here),
         Some(Command::Init { print }) => command::init::run(*print, common, here),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::subcommands::{
-    CacheCommand, EnvCommand, GcOptions, MetricsOptions, PlotOptions, RunsCommand, SnapshotCommand, TargetsCommand,
+    CacheCommand, EnvCommand, ExportOptions, GcOptions, MetricsOptions, PlotOptions, RunsCommand, SnapshotCommand,
+    TargetsCommand,
 };
 
 /// make for machine-learning training: runs what is stale, restores the rest.
@@ -162,6 +163,8 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write jobs as the files of another tool: Azure ML job YAML, an `MLproject`, a workflow of GitHub Actions
+    Export(ExportOptions),
     /// Show every job's state: fresh or stale, and why
     Status {
         /// Which jobs.

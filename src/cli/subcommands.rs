@@ -143,6 +143,23 @@ pub struct PlotOptions {
     pub terminal: bool,
 }
 
+/// `amlrun export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportOptions {
+    /// Which jobs.
+    #[command(flatten)]
+    pub plan: PlanOptions,
+    /// What to write
+    #[arg(long, value_name = "FORMAT", value_parser = ["azureml-v2", "mlproject", "github-actions"])]
+    pub format: String,
+    /// Write into this folder [default: azureml, beside the Amlfile; for the others where the tool looks]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Replace files that say something else
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// `amlrun gc`.
 #[derive(Debug, Clone, Args)]
 pub struct GcOptions {

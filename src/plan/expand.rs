@@ -200,7 +200,8 @@ impl Values<'_> {
 }
 
 /// A path as it must be written after `before` for the shell to take it as one word (or a part of one).
-fn in_quotes(before: &str, path: &str) -> String {
+#[must_use]
+pub fn in_quotes(before: &str, path: &str) -> String {
     let mut open = None;
     let mut characters = before.chars();
     while let Some(c) = characters.next() {

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use crate::diagnostic::{Diagnostic, any_error, sort};
 use crate::project::model::Project;
 
+pub use expand::in_quotes as quoted_after;
 pub use job::{Job, Plan};
 pub use request::Request;
 

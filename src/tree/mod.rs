@@ -9,6 +9,7 @@
 //! errors. A file is trusted unread only by the rule in `probe.rs`.
 
 mod arrival;
+pub mod asset;
 mod cache;
 mod crew;
 mod excluded;

@@ -7,6 +7,8 @@ use serde_json::Value;
 pub enum Item {
     /// A scalar.
     Scalar(Value),
+    /// A number as it was written; it must be one to every reader.
+    Number(String),
     /// A list.
     List(Vec<Item>),
     /// A map, in this order.
@@ -47,6 +49,10 @@ fn block(to: &mut String, item: &Item, depth: usize) {
         Item::List(items) if items.is_empty() => to.push_str("[]\n"),
         Item::Scalar(value) => {
             to.push_str(&scalar(value));
+            to.push('\n');
+        }
+        Item::Number(text) => {
+            to.push_str(text);
             to.push('\n');
         }
         Item::Map(entries) => {

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod completions;
 pub mod elsewhere;
 pub mod env;
+pub mod export;
 pub mod gc;
 pub mod graph;
 pub mod import;

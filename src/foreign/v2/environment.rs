@@ -6,6 +6,8 @@ use super::super::legacy;
 use super::super::look::Context;
 use super::super::model::{Environment, Keys, Toml};
 use super::super::names;
+use super::ours::{self, Ours};
+use crate::value::Value;
 
 /// A document of its own.
 pub(super) fn document(context: &mut Context<'_>, at: &At<'_>, name: &str) {
@@ -25,10 +27,9 @@ pub(super) fn of(
     fallback: &str,
 ) -> Option<String> {
     let Some(text) = at.scalar() else {
-        let name = at
-            .get("name")
-            .and_then(|name| name.scalar())
-            .map_or_else(|| fallback.to_owned(), |name| names::plain(&name));
+        let kept = at.get("tags").and_then(|tags| tags.get("amlrun.environment")?.scalar());
+        let given = at.get("name").and_then(|name| name.scalar());
+        let name = kept.or(given).map_or_else(|| fallback.to_owned(), |name| names::plain(&name));
         let mut one = table(context, at, &name)?;
         one.variables = variables;
         return Some(context.proposal.environment(one));
@@ -64,6 +65,20 @@ fn known(context: &Context<'_>, text: &str) -> Option<String> {
 }
 
 fn table(context: &mut Context<'_>, at: &At<'_>, name: &str) -> Option<Environment> {
+    let ours = ours::of(context, at, "tags");
+    if ours.text("default").is_some() {
+        context.report.translated(at, "no environment");
+        return None;
+    }
+    if let Some(keys) = kept(context, &ours) {
+        for key in ["image", "build", "conda_file"] {
+            if let Some(place) = at.get(key) {
+                context.report.translated(&place, "what `amlrun export` kept stands for it");
+            }
+        }
+        let comments = vec![format!("From {}.", at.place())];
+        return Some(Environment { name: name.to_owned(), comments, keys, ..Environment::default() });
+    }
     let image = at.get("image").and_then(|place| Some((place.clone(), place.scalar()?)));
     let mut one = packages(context, at, name);
     if let Some((place, image)) = image {
@@ -110,6 +125,21 @@ fn table(context: &mut Context<'_>, at: &At<'_>, name: &str) -> Option<Environme
         context.report.none(at, "neither an image nor a conda file");
         None
     })
+}
+
+/// What `amlrun export` kept of an environment that v2 has in other words.
+fn kept(context: &Context<'_>, ours: &Ours) -> Option<Keys> {
+    if ours.text("user_managed").is_some() {
+        let keys = ["user_managed", "interpreter"].into_iter();
+        return Some(keys.filter_map(|key| Some((key.to_owned(), ours.toml(key)?))).collect());
+    }
+    for key in ["requirements", "conda"] {
+        let Some(Toml::Value(Value::Text(path))) = ours.toml(key) else { continue };
+        if names::from("", &path).is_some_and(|path| context.look.there(&path) == Some(false)) {
+            return Some(vec![(key.to_owned(), Toml::text(path))]);
+        }
+    }
+    Some(vec![("docker".to_owned(), ours.toml("docker")?)])
 }
 
 /// `conda_file`: a path, or the specification itself.

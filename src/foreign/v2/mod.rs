@@ -1,9 +1,11 @@
 //! Azure ML v2 YAML: command, sweep, pipeline, spark, component, environment and compute documents (azure-ml.md §5.1).
 
+mod bind;
 mod distribution;
 mod environment;
 mod expression;
 mod job;
+mod ours;
 mod pipeline;
 mod sweep;
 
@@ -13,6 +15,13 @@ use super::doc::{At, Doc};
 use super::look::Context;
 use super::names;
 use crate::value::Value;
+
+/// What `amlrun export` writes before what a job needs laid out; see `export::azureml`.
+pub const LAY_OUT: &str = "# amlrun: lay out";
+/// The job's own command follows.
+pub const RUN: &str = "# amlrun: run";
+/// The job's own command is over.
+pub const HAND_OVER: &str = "# amlrun: hand over";
 
 /// What a name of an outer document stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +122,9 @@ pub fn import(context: &mut Context<'_>, path: &str) {
 
 /// The name of a document's job: its own, else its file's, else its folder's.
 fn title(context: &mut Context<'_>, at: &At<'_>, path: &str) -> String {
+    if let Some(name) = ours::name(at) {
+        return name;
+    }
     if let Some((place, name)) = at.get("name").and_then(|place| Some((place.clone(), place.scalar()?))) {
         context.report.taken(&place, "the name");
         return names::plain(&name);

@@ -3,7 +3,7 @@
 use super::super::doc::{At, Doc};
 use super::super::look::Context;
 use super::super::names;
-use super::{Bound, Scope, job, sweep};
+use super::{Bound, Scope, bind, job, ours, sweep};
 
 /// A pipeline; nested ones too, with what the outer one binds in `outer`.
 pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: &Scope) {
@@ -22,7 +22,7 @@ pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: 
     }
     settings(context, at, &mut scope);
     for entry in at.get("inputs").map(|table| table.entries()).unwrap_or_default() {
-        let bound = outer.inputs.get(&entry.key).cloned().or_else(|| job::bound(&entry, outer));
+        let bound = outer.inputs.get(&entry.key).cloned().or_else(|| bind::bound(&entry, outer));
         match bound {
             Some(bound) => {
                 let becomes = match &bound {
@@ -36,7 +36,7 @@ pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: 
         }
     }
     for entry in at.get("outputs").map(|table| table.entries()).unwrap_or_default() {
-        let path = outer.outputs.get(&entry.key).cloned().or_else(|| job::output_path(&entry, outer));
+        let path = outer.outputs.get(&entry.key).cloned().or_else(|| bind::output_path(&entry, outer));
         let path = path.unwrap_or_else(|| format!("outputs/{name}/{}", names::plain(&entry.key)));
         context.report.translated(&entry, format!("\"{path}\""));
         scope.outputs.insert(entry.key.clone(), path);
@@ -56,7 +56,7 @@ pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: 
             if scope.jobs.contains_key(&key) {
                 continue;
             }
-            let path = job::output_path(&entry, &scope);
+            let path = bind::output_path(&entry, &scope).or_else(|| ours::output(one, &entry.key));
             let path = path
                 .unwrap_or_else(|| format!("outputs/{name}/{}/{}", names::plain(&one.key), names::plain(&entry.key)));
             scope.jobs.insert(key, path);
@@ -116,7 +116,7 @@ fn component(context: &mut Context<'_>, at: &At<'_>) -> Option<Doc> {
 fn node(context: &mut Context<'_>, at: &At<'_>, component: Option<&Doc>, pipeline: &str, scope: &Scope) {
     let free = |name: &str| context.proposal.experiments.iter().all(|one| one.name != name);
     let key = names::plain(&at.key);
-    let name = if free(&key) { key } else { format!("{pipeline}-{key}") };
+    let name = ours::name(at).unwrap_or_else(|| if free(&key) { key } else { format!("{pipeline}-{key}") });
     let place = component.map(Doc::at).or_else(|| at.get("component").filter(|inline| !inline.entries().is_empty()));
     let code = place.unwrap_or_else(|| at.clone());
     let kind = at.get("type").or_else(|| code.get("type")).and_then(|kind| kind.scalar()).unwrap_or_default();
@@ -128,7 +128,7 @@ fn node(context: &mut Context<'_>, at: &At<'_>, component: Option<&Doc>, pipelin
         let mut inner =
             Scope { compute: scope.compute.clone(), rerun: scope.rerun, depth: scope.depth, ..Scope::default() };
         for entry in at.get("inputs").map(|table| table.entries()).unwrap_or_default() {
-            if let Some(bound) = job::bound(&entry, scope) {
+            if let Some(bound) = bind::bound(&entry, scope) {
                 context.report.translated(&entry, "in the jobs that use it");
                 inner.inputs.insert(entry.key.clone(), bound);
             }

@@ -31,7 +31,7 @@ pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, scope: 
         .map(|table| table.entries())
         .unwrap_or_default()
         .iter()
-        .map(|e| (e.key.clone(), parameter(&e.key)))
+        .map(|e| (e.key.clone(), searched(at, &e.key)))
     {
         extra.insert(format!("search_space.{key}"), name.clone());
         // A trial of a component has the parameter as an input.
@@ -123,7 +123,7 @@ fn space(context: &mut Context<'_>, at: &At<'_>) -> Keys {
             "qnormal" | "qlognormal" => values(&["mu", "sigma", "q"]),
             _ => None,
         };
-        let name = parameter(&entry.key);
+        let name = searched(at, &entry.key);
         match arguments.and_then(|arguments| expression(&kind, arguments)) {
             Some(one) => {
                 context.report.translated(&entry, format!("sweep.space.{name}"));
@@ -133,4 +133,10 @@ fn space(context: &mut Context<'_>, at: &At<'_>) -> Keys {
         }
     }
     space
+}
+
+/// The name of a parameter that is searched.
+fn searched(at: &At<'_>, key: &str) -> String {
+    let kept = at.get("properties").and_then(|kept| kept.get(&format!("amlrun.param-name.{key}"))?.scalar());
+    kept.unwrap_or_else(|| parameter(key))
 }

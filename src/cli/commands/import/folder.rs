@@ -10,12 +10,12 @@ const LONGEST: u64 = 32 << 20;
 
 /// A folder on disk.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(in crate::cli::commands) struct Folder {
     root: PathBuf,
 }
 
 impl Folder {
-    pub(super) fn new(root: &Path) -> Self {
+    pub(in crate::cli::commands) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 

@@ -21,7 +21,7 @@ use crate::diagnostic::{Diagnostic, Source};
 use crate::foreign::{self, Imported, Outcome, write};
 use crate::vcs;
 
-use folder::Folder;
+pub(super) use folder::Folder;
 
 /// What became of the Amlfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
