@@ -78,6 +78,7 @@ pub mod vcs;
 pub mod cache;
 pub mod environment;
 pub mod history;
+pub mod shim;
 pub mod store;
 pub mod target;
 pub mod tracking;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 const AMLFILE: &str = r#"format = 1
 [experiments.train]
-command = "mkdir -p outputs && cp cm.json roc.json outputs/ && printf 'epoch,loss,acc\n0,${alpha},0.1\n1,0.5,0.6\n2,0.25,0.9\n' > curve-${alpha}.csv"
+command = "mkdir -p outputs && cp cm.json roc.json res.json pred.json outputs/ && printf 'epoch,loss,acc\n0,${alpha},0.1\n1,0.5,0.6\n2,0.25,0.9\n' > curve-${alpha}.csv"
 sources = ["*.json"]
 matrix = { alpha = [1, 2, 3] }
 metrics = ["curve-${alpha}.csv"]
@@ -15,7 +15,11 @@ metrics = ["curve-${alpha}.csv"]
 const MATRIX: &str = r#"{"schema_type": "confusion_matrix", "schema_version": "1.0.0",
     "data": {"class_labels": ["cat", "</script><script>throw 1</script>"], "matrix": [[8, 2], [1, 9]]}}"#;
 const ROC: &str = r#"{"schema_type": "accuracy_table", "schema_version": "1.0.1", "data": {"probability_tables":
-    [[[4, 4, 0, 0], [3, 1, 3, 1], [0, 0, 4, 4]]], "class_labels": ["yes"]}}"#;
+    [[[4, 4, 0, 0], [3, 1, 3, 1], [0, 0, 4, 4]]], "probability_thresholds": [0, 0.5, 1], "class_labels": ["yes"]}}"#;
+const RESIDUALS: &str =
+    r#"{"schema_type": "residuals", "data": {"bin_edges": [-2, -1, 0, 1, 2], "bin_counts": [1, 7, 6, 2]}}"#;
+const PREDICTIONS: &str = r#"{"schema_type": "predictions", "data": {"bin_averages": [0.4, 1.6, 2.2], "bin_errors": [0.1, 0.2, 0.3],
+    "bin_counts": [3, 8, 4], "bin_edges": [0, 1, 2, 3]}}"#;
 
 #[test]
 fn the_page_is_drawn_in_a_browser() {
@@ -24,14 +28,22 @@ fn the_page_is_drawn_in_a_browser() {
         return;
     };
     let folder = tempfile::Builder::new().prefix("amlrun-plot-").tempdir().unwrap();
-    for (name, text) in [("Amlfile", AMLFILE), ("cm.json", MATRIX), ("roc.json", ROC)] {
+    for (name, text) in [
+        ("Amlfile", AMLFILE),
+        ("cm.json", MATRIX),
+        ("roc.json", ROC),
+        ("res.json", RESIDUALS),
+        ("pred.json", PREDICTIONS),
+    ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     amlrun(folder.path(), &["-q", "-j1"]);
     let charts: Vec<serde_json::Value> = serde_json::from_str(&amlrun(folder.path(), &["plot", "--json"])).unwrap();
     let of = |kinds: &[&str]| charts.iter().filter(|chart| kinds.contains(&chart["kind"].as_str().unwrap())).count();
-    // Two metrics as curves and by alpha, and for each run a matrix and a ROC curve.
-    assert_eq!((of(&["curve"]), of(&["scatter"]), of(&["matrix"])), (5, 2, 3), "{charts:#?}");
+    // Two metrics as curves and by alpha; for each run a matrix, three curves of its classifier (ROC, precision by recall,
+    // calibration), predictions, and the bars of these and of the residuals.
+    let found = (of(&["curve"]), of(&["scatter"]), of(&["matrix"]), of(&["bars"]));
+    assert_eq!(found, (2 + 3 * 4, 2, 3, 3 * 2), "{charts:#?}");
     for chart in charts.iter().filter(|chart| chart["traces"].is_array()) {
         let traces = chart["traces"].as_array().unwrap();
         assert!(traces.iter().all(|trace| trace["y"].as_array().is_some_and(|y| y.len() > 1)), "{chart:#?}");
@@ -52,9 +64,9 @@ fn the_page_is_drawn_in_a_browser() {
     assert!(text.contains(&format!("data-drawn=\"{}\"", charts.len())), "{said}");
     let errors: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE") || line.contains("Uncaught")).collect();
     assert!(errors.is_empty(), "{errors:#?}");
-    assert_eq!(text.matches("<canvas").count(), of(&["curve", "scatter"]), "a canvas for every chart of lines");
+    assert_eq!(text.matches("<canvas").count(), of(&["curve", "scatter", "bars"]), "a canvas for every chart of lines");
     let (drawn, empty) = (text.matches("data-points=\"").count(), text.matches("data-points=\"0\"").count());
-    assert_eq!((drawn, empty), (of(&["curve", "scatter"]), 0), "every chart of lines has its points");
+    assert_eq!((drawn, empty), (of(&["curve", "scatter", "bars"]), 0), "every chart of lines has its points");
     let source = std::fs::read_to_string(&page).unwrap();
     for outside in ["src=\"http", "href=\"http", "@import", "url(http", "fetch(", "XMLHttpRequest"] {
         assert!(!source.contains(outside), "the page has {outside}");

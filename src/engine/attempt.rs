@@ -20,6 +20,7 @@ use crate::launch::{Launch, Outcome, Ticket, Usage};
 use crate::plan::job::Job;
 use crate::project::model::{Environment, InputPath, Isolation};
 use crate::relpath::RelPath;
+use crate::shim::Shim;
 use crate::store::Hold;
 use crate::target::command::Programs;
 use crate::target::{Cancel, CancelState, Report};
@@ -27,9 +28,8 @@ use crate::tree::{Measured, SourceSpec};
 
 /// How long a gentle end may take.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
-/// The pause before the second attempt; it doubles from then on, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause before the second attempt, which doubles from then on, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// So many last lines of output are told with a failure.
 pub(super) const TAIL: usize = 10;
 
@@ -124,6 +124,8 @@ pub struct Bench<'b> {
     pub cancel: &'b dyn Cancel,
     /// The programs that were found so far.
     pub programs: &'b Programs,
+    /// The stand-in for Azure ML's SDK.
+    pub shim: &'b Shim,
     /// Whether runs elsewhere are left alone after their submission.
     pub detach: bool,
 }
@@ -174,7 +176,7 @@ pub(super) fn not_begun(bench: Bench<'_>, run: &RunId, outcome: Outcome) -> Done
 
 /// The pause after an attempt that failed.
 pub(super) fn delay(attempt: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << (attempt - 1).min(16)).min(LONGEST_PAUSE)
+    PAUSES.0.saturating_mul(1 << (attempt - 1).min(16)).min(PAUSES.1)
 }
 
 /// Makes the environment ready, telling how its build goes.
@@ -214,8 +216,7 @@ fn once(
     let record = world.state.join("runs").join(&begun.run.0);
     let mut variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
     let secrets: Vec<String> = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
-    let tracked = activation.container.is_none().then(|| tracked::begin(world, begun, &secrets)).flatten();
-    variables.extend(tracked.iter().flat_map(tracked::Tracked::variables));
+    let tracked = tracked::begin(bench, begun, activation, &secrets, &mut variables);
     let launch = Launch {
         secrets,
         run: begun.run.clone(),
@@ -260,7 +261,7 @@ fn once(
     };
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
-    let logged = tracked.map(|tracked| (tracked.read(&mut ended.outcome), tracked));
+    let logged = tracked.map(|tracked| (tracked.read(&mut ended.outcome, &launch.log), tracked));
     if let Outcome::Failed { .. } = ended.outcome {
         ended.notes.extend(hints::unseen(world.root, job, &staged, tail.make_contiguous()));
     }

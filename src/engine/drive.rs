@@ -19,6 +19,7 @@ use crate::ids::JobId;
 use crate::plan::job::Job;
 use crate::project::model::InputPath;
 use crate::schedule::{Capacity, Schedule};
+use crate::shim::Shim;
 use crate::target::command::Programs;
 use crate::tree::Measured;
 
@@ -87,7 +88,8 @@ pub fn drive(
     let (mailbox, post) = sync_channel(MAIL);
     let (committer, to_commit) = commit::post();
     let programs = Programs::default();
-    let bench = Bench { work, world, cancel: interrupt, programs: &programs, detach: options.detach };
+    let shim = Shim::default();
+    let bench = Bench { work, world, cancel: interrupt, programs: &programs, shim: &shim, detach: options.detach };
     let mut writer = records.writer;
     let mut notes = Vec::new();
     let of_writer = &mut notes;

@@ -1,19 +1,24 @@
 //! Around a run on this machine: the folder that its script logs to, and what is read of it when the run is over; also for
 //! runs whose amlrun was killed.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::attempt::Bench;
 use super::{World, recover};
 use crate::content::Content;
 use crate::datafile;
 use crate::digest::Digest;
+use crate::environment::Activation;
 use crate::history::{Begun, Ended, Entry, History, Salvaged};
 use crate::ids::RunId;
 use crate::launch::Outcome;
 use crate::logged::{Logged, Point, Secrets};
 use crate::relpath::RelPath;
+use crate::shim;
 use crate::staleness::Recorded;
 use crate::store::capture::capture;
 use crate::tracking::{self, Folder};
@@ -22,24 +27,47 @@ use crate::tracking::{self, Folder};
 pub(super) struct Tracked {
     folder: Folder,
     secrets: Secrets,
+    /// Whether Azure ML's own SDK was asked for.
+    is_sdk: bool,
 }
 
-/// Makes the folder of a run; none where that cannot be: the run goes on without.
-pub(super) fn begin(world: &World<'_>, begun: &Begun, secrets: &[String]) -> Option<Tracked> {
-    let folder = Folder::of(world.state, &begun.invocation, &begun.run.0);
+/// Makes the folder of a run, and adds the variables by which the job knows it; none in a container, which does not see the
+/// folder, and where it cannot be made: the run goes on without.
+pub(super) fn begin(
+    bench: Bench<'_>,
+    begun: &Begun,
+    activation: &Activation,
+    secrets: &[String],
+    variables: &mut BTreeMap<String, String>,
+) -> Option<Tracked> {
+    if activation.container.is_some() {
+        return None;
+    }
+    let folder = Folder::of(bench.world.state, &begun.invocation, &begun.run.0);
     let secrets = Secrets::new(secrets);
     folder.make(&secrets).ok()?;
-    Some(Tracked { folder, secrets })
+    variables.insert(tracking::VARIABLE.to_owned(), folder.path().display().to_string());
+    if let Some(package) = bench.shim.ready(bench.world.state) {
+        shim::path(variables, &package);
+    }
+    Some(Tracked { folder, secrets, is_sdk: shim::is_sdk(variables) })
 }
 
 impl Tracked {
-    /// The variables by which a job knows it.
-    pub(super) fn variables(&self) -> Vec<(String, String)> {
-        vec![(tracking::VARIABLE.to_owned(), self.folder.path().display().to_string())]
+    /// Puts what Azure ML's real SDK said on the job's output, where that was in use, into the log.
+    fn hear_sdk(&self, output: &Path) {
+        if !self.is_sdk && !self.folder.path().join(shim::MARK).exists() {
+            return;
+        }
+        let Ok(said) = fs::read(output) else { return };
+        let lines = shim::attempted(&String::from_utf8_lossy(&said));
+        let log = fs::File::options().append(true).create(true).open(self.folder.log());
+        let _ = log.and_then(|mut log| log.write_all(lines.as_bytes()));
     }
 
-    /// Reads what was logged, when the process has ended. A script that said that its run failed has not succeeded.
-    pub(super) fn read(&self, outcome: &mut Outcome) -> Logged {
+    /// Reads what was logged, when the process has ended and its `output` is whole. A script that said that its run failed has not succeeded.
+    pub(super) fn read(&self, outcome: &mut Outcome, output: &Path) -> Logged {
+        self.hear_sdk(output);
         let mut logged = self.folder.read().unwrap_or_default();
         logged.mask(&self.secrets);
         let status = logged.own.status.as_deref().unwrap_or_default();

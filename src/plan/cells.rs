@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::amlfile::{suggest::nearest, typed};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::ids::JobName;
-use crate::project::model::{Action, Declared, Experiment, InputPath, Project};
+use crate::project::model::{AZUREML_VARIABLE, Action, Declared, Experiment, InputPath, Project};
 use crate::project::outside_fault;
 use crate::relpath::RelPath;
 use crate::value::Value;
@@ -206,11 +206,14 @@ fn job(
         }
     };
     let environment = project.environments.get(experiment.environment);
-    let variables = environment
+    let mut variables: BTreeMap<String, String> = environment
         .into_iter()
         .flat_map(|environment| &environment.variables)
         .map(|(name, (text, span))| (name.clone(), values.with_paths(text, span, paths)))
         .collect();
+    if let Some(choice) = experiment.azureml.as_ref().or(environment.and_then(|found| found.azureml.as_ref())) {
+        variables.insert(AZUREML_VARIABLE.to_owned(), choice.clone());
+    }
     let (mut params, unset) = (values.used, values.unset);
     for (axis, value) in &cell {
         params.entry(axis.clone()).or_insert_with(|| value.clone());

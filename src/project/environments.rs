@@ -15,7 +15,15 @@ const BARE: &str = "system";
 
 impl Environment {
     fn built_in(name: &str, kind: EnvironmentKind) -> Self {
-        Self { name: name.to_owned(), span: 0..0, description: None, kind, variables: BTreeMap::new(), spark: None }
+        Self {
+            name: name.to_owned(),
+            span: 0..0,
+            description: None,
+            kind,
+            variables: BTreeMap::new(),
+            spark: None,
+            azureml: None,
+        }
     }
 
     /// A managed environment without packages: what a Python script runs in that names none.
@@ -69,6 +77,7 @@ impl Resolver<'_> {
             kind,
             variables,
             spark: table.get("spark").map(spark),
+            azureml: text("azureml"),
         })
     }
 

@@ -100,6 +100,7 @@ impl Resolver<'_> {
                 "isolation" if item.text() == Some("in-place") => to.isolation = Isolation::InPlace,
                 "matrix" => self.matrix(item, to),
                 "distributed" => to.distributed = self.distributed(item),
+                "azureml" => to.azureml = text(),
                 "sweep" => to.sweep = self.sweep(entry, to),
                 _ => {}
             }
@@ -337,6 +338,7 @@ fn empty(entry: &Entry<'_>, target: usize) -> Experiment {
         isolation: Isolation::Snapshot,
         matrix: Vec::new(),
         distributed: None,
+        azureml: None,
         sweep: None,
     }
 }

@@ -10,6 +10,10 @@ use crate::diagnostic::Span;
 use crate::relpath::RelPath;
 use crate::value::Value;
 
+/// What an `azureml` key says is a declared variable of the job by this name: its script sees it, and a change of it makes
+/// the job stale.
+pub const AZUREML_VARIABLE: &str = "AMLRUN_AZUREML";
+
 /// The whole project.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -75,6 +79,8 @@ pub struct Environment {
     pub variables: BTreeMap<String, (String, Span)>,
     /// `spark`: not in this build.
     pub spark: Option<Spark>,
+    /// `azureml`: `shim` or `sdk`; none where that is to be found out.
+    pub azureml: Option<String>,
 }
 
 /// The kinds of environment.
@@ -239,6 +245,8 @@ pub struct Experiment {
     pub matrix: Vec<(String, Vec<Value>, Span)>,
     /// `distributed`.
     pub distributed: Option<Distributed>,
+    /// `azureml`: as that of the environment, and before it.
+    pub azureml: Option<String>,
     /// `sweep`: not in this build.
     pub sweep: Option<Box<super::sweep::Sweep>>,
 }

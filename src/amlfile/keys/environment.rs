@@ -14,7 +14,17 @@ pub const ENVIRONMENT: &[Key] = &[
     key("user_managed", Kind::Bool, "false", "Nothing is installed: the interpreter is used as it is."),
     key("interpreter", Kind::Text, "", "The Python of a user-managed environment: a path, or a name on PATH."),
     key("variables", Kind::Map(&Kind::Scalar), "", "Environment variables for the job; part of its key."),
+    AZUREML,
 ];
+
+/// `azureml`, of environments and of experiments.
+pub(super) const AZUREML: Key = key(
+    "azureml",
+    Kind::Choice(&["shim", "sdk"]),
+    "",
+    "Who answers `import azureml.core`: amlrun's own stand-in, or the SDK that is installed; the SDK where it is, else the \
+     stand-in, where nothing is said. Part of the key where it is given.",
+);
 
 const DOCKER: &[Key] = &[
     key("image", Kind::Text, "", "The image to run in; its digest is part of the key."),

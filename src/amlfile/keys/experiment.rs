@@ -61,6 +61,7 @@ pub const EXPERIMENT: &[Key] = &[
     ),
     key("matrix", Kind::Map(&Kind::List(&Kind::Value)), "", "Lists of values: one job for each combination."),
     key("distributed", Kind::Tagged(&DISTRIBUTED), "", "How the script is started on several processes or nodes."),
+    super::environment::AZUREML,
     key("sweep", Kind::Table(SWEEP), "", "A search over parameters: one trial for each proposal."),
 ];
 

@@ -21,6 +21,7 @@ use crate::history::{Ended, Entry, History, Run, Status};
 use crate::ids::{JobId, RunId};
 use crate::launch::{Outcome, Ticket, Usage};
 use crate::project::model::Project;
+use crate::shim::Shim;
 use crate::target::command::Programs;
 use crate::target::remote::{Fault, Remote, State};
 
@@ -65,7 +66,15 @@ fn to_record(before: &[(Ticket, Run)], options: &RunOptions, here: &Surroundings
     let world = ready.parts.world();
     let interrupt = super::run::listen()?;
     let programs = Programs::default();
-    let bench = Bench { work: ready.work(), world: &world, cancel: &interrupt, programs: &programs, detach: false };
+    let shim = Shim::default();
+    let bench = Bench {
+        work: ready.work(),
+        world: &world,
+        cancel: &interrupt,
+        programs: &programs,
+        shim: &shim,
+        detach: false,
+    };
     for (ticket, run) in left {
         let target = ready.loaded.project.targets.iter().position(|target| target.name == ticket.target);
         let job = ready.plan.jobs.iter().position(|job| job.name == run.begun.job);

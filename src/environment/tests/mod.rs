@@ -104,7 +104,7 @@ fn put(path: &Path, text: &str) {
 
 fn environment(kind: EnvironmentKind) -> Environment {
     let (name, variables) = ("it".to_owned(), BTreeMap::new());
-    Environment { name, span: 0..0, description: None, kind, variables, spark: None }
+    Environment { name, span: 0..0, description: None, kind, variables, spark: None, azureml: None }
 }
 
 fn managed(packages: &[&str]) -> Environment {

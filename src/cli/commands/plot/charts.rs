@@ -7,8 +7,8 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use serde_json::Value;
 
+use super::shapes;
 use crate::cli::commands::runs::record::number;
 use crate::cli::commands::runs::{Desk, files};
 use crate::cli::error::CliError;
@@ -22,10 +22,10 @@ const LARGEST: u64 = 8 << 20;
 /// A line or a cloud of points.
 #[derive(Debug, Serialize)]
 pub(super) struct Trace {
-    name: String,
-    x: Vec<f64>,
+    pub(super) name: String,
+    pub(super) x: Vec<f64>,
     /// None where there is no finite number.
-    y: Vec<Option<f64>>,
+    pub(super) y: Vec<Option<f64>>,
 }
 
 /// One chart of the page.
@@ -36,6 +36,8 @@ pub(super) enum Chart {
     Curve { title: String, x: String, y: String, traces: Vec<Trace> },
     /// A metric by a parameter, a point a run.
     Scatter { title: String, x: String, y: String, traces: Vec<Trace> },
+    /// Counts between edges.
+    Bars { title: String, x: String, y: String, traces: Vec<Trace> },
     /// How often a class (row) was taken for one (column).
     Matrix { title: String, labels: Vec<String>, cells: Vec<Vec<f64>> },
     /// A picture that a run left, as a `data:` address.
@@ -61,7 +63,9 @@ pub(super) fn charts(desk: &Desk<'_>, runs: &[Run]) -> Result<Vec<Chart>, CliErr
                 }
                 "json" => {
                     let Some(bytes) = place.read(desk, run, &name)? else { continue };
-                    others.extend(serde_json::from_slice(&bytes).ok().and_then(|value| logged(title, &value)));
+                    others.extend(
+                        serde_json::from_slice(&bytes).map(|value| shapes::schema(&title, &value)).unwrap_or_default(),
+                    );
                 }
                 "png" | "jpg" | "jpeg" | "gif" | "webp" => {
                     let Some(bytes) = place.read(desk, run, &name)? else { continue };
@@ -121,9 +125,7 @@ fn add_logged(run: &Run, of_run: &Logged, curves: &mut BTreeMap<String, Vec<Trac
         };
         traces.push(Trace { name, x, y });
     }
-    for table in &of_run.own.tables {
-        others.extend(logged(format!("{job} · {}", table.name), &table.value));
-    }
+    others.extend(shapes::of_run(job, of_run));
 }
 
 fn finite(value: f64) -> Option<f64> {
@@ -156,47 +158,30 @@ fn scatters(runs: &[Run]) -> Vec<Chart> {
         .collect()
 }
 
-/// What `log_confusion_matrix` and `log_accuracy_table` leave (azure-ml.md §4.3).
-fn logged(title: String, value: &Value) -> Option<Chart> {
-    let data = value.get("data")?;
-    let labels = || -> Vec<String> {
-        let labels = data.get("class_labels").and_then(Value::as_array).cloned().unwrap_or_default();
-        labels.iter().map(|label| label.as_str().map_or_else(|| label.to_string(), str::to_owned)).collect()
-    };
-    match value.get("schema_type")?.as_str()? {
-        "confusion_matrix" => {
-            let cells = serde_json::from_value(data.get("matrix")?.clone()).ok()?;
-            Some(Chart::Matrix { title, labels: labels(), cells })
-        }
-        "accuracy_table" => {
-            let tables: Vec<Vec<[f64; 4]>> = serde_json::from_value(data.get("probability_tables")?.clone()).ok()?;
-            let ratio = |part: f64, rest: f64| if part + rest > 0.0 { part / (part + rest) } else { 0.0 };
-            let trace = |(at, table): (usize, Vec<[f64; 4]>)| {
-                let mut points: Vec<(f64, f64)> =
-                    table.iter().map(|[tp, fp, tn, fn_]| (ratio(*fp, *tn), ratio(*tp, *fn_))).collect();
-                points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-                let (x, y) = points.into_iter().map(|(x, y)| (x, Some(y))).unzip();
-                Trace { name: labels().get(at).cloned().unwrap_or_else(|| at.to_string()), x, y }
-            };
-            let traces = tables.into_iter().enumerate().map(trace).collect();
-            let title = format!("{title}: ROC");
-            Some(Chart::Curve { title, x: "false positive rate".into(), y: "true positive rate".into(), traces })
-        }
-        _ => None,
-    }
-}
-
 /// Eight heights.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// So many columns for a curve in the terminal.
 const COLUMNS: usize = 60;
 
 impl Chart {
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Curve { traces, .. } | Self::Scatter { traces, .. } | Self::Bars { traces, .. } => {
+                traces.iter().all(|trace| trace.x.is_empty())
+            }
+            Self::Matrix { cells, .. } => cells.is_empty(),
+            Self::Image { .. } => false,
+        }
+    }
+
     /// As it is drawn in the terminal: a line a curve.
     pub(super) fn small(&self) -> String {
         let mut text = String::new();
         match self {
-            Self::Curve { title, traces, .. } | Self::Scatter { title, traces, .. } => {
+            Self::Curve { title, traces, .. }
+            | Self::Scatter { title, traces, .. }
+            | Self::Bars { title, traces, .. } => {
                 let _ = writeln!(text, "{}", crate::console::clean::clean(title));
                 for trace in traces {
                     let values: Vec<f64> = trace.y.iter().flatten().copied().collect();

@@ -5,6 +5,7 @@
 //! list: a further kind of chart is a further entry of `charts::Chart` and a function in `page.js`.
 
 mod charts;
+mod shapes;
 
 use std::path::Path;
 

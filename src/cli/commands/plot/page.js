@@ -14,25 +14,33 @@
   };
   const shown = (value) => (value == null ? "–" : Number(value.toPrecision(6)).toString());
 
-  function lines(chart, card, points) {
+  function lines(chart, card, points, bars) {
     const data = uPlot.join(chart.traces.map((trace) => [trace.x, trace.y]));
     const axis = (label) => ({
       label, values: (_, ticks) => ticks.map(shown), stroke: () => getComputedStyle(document.body).color, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 },
     });
     const options = {
-      width: card.clientWidth - 32, height: 300, scales: { x: { time: false } },
+      width: card.clientWidth - 32, height: 300, scales: { x: { time: false, range: bars ? edges(chart) : undefined }, y: bars ? { range: (_, low, high) => [0, high * 1.05] } : {} },
       cursor: { focus: { prox: 24 } }, focus: { alpha: 0.3 },
       axes: [axis(chart.x), { ...axis(chart.y), size: 64 }],
       series: [
         { label: chart.x, value: (_, value) => shown(value) },
         ...chart.traces.map((trace, at) => ({
           label: trace.name, stroke: colours[at % colours.length], width: points ? 0 : 2, spanGaps: true,
-          paths: points ? () => null : undefined, points: { show: points || trace.x.length < 40, size: points ? 9 : 5, fill: colours[at % colours.length] },
+          fill: bars ? colours[at % colours.length] + "99" : undefined,
+          paths: points ? () => null : bars ? uPlot.paths.bars({ size: [0.94, Infinity] }) : undefined, points: { show: points || (!bars && trace.x.length < 40), size: points ? 9 : 5, fill: colours[at % colours.length] },
           value: (_, value) => shown(value),
         })),
       ],
     };
     plots.push({ plot: new uPlot(options, data, card), card });
+  }
+
+  // Bars stand around their middles: half of one more on either side.
+  function edges(chart) {
+    const x = chart.traces[0].x;
+    const half = x.length > 1 ? (x[1] - x[0]) / 2 : 0.5;
+    return () => [x[0] - half, x[x.length - 1] + half];
   }
 
   function matrix(chart, card) {
@@ -55,6 +63,7 @@
   const kinds = {
     curve: (chart, card) => lines(chart, card, false),
     scatter: (chart, card) => lines(chart, card, true),
+    bars: (chart, card) => lines(chart, card, false, true),
     matrix,
     image: (chart, card) => { const img = element("img", undefined, card); img.src = chart.source; img.alt = chart.title; },
   };

@@ -99,8 +99,7 @@ pub(super) fn page(
     if let Some(logged) = logged {
         page.section("properties", texts(&logged.own.properties));
         page.lines("runs within it", logged.children.iter().map(|child| within(logged, child)));
-        let tables = logged.own.tables.iter();
-        page.lines("logged", tables.map(|table| format!("{} {}", table.kind, words::name(&table.name))));
+        page.lines("logged", tables(logged));
         page.lines("models", logged.own.models.iter().map(|model| format!("{}  {}", model.name, model.path)));
     }
     page.section("variables", texts(&print.variables));
@@ -117,6 +116,19 @@ pub(super) fn page(
     page.section("environment", key.map(|key| &key.facts).into_iter().flatten().map(|(n, v)| (n.as_str(), v.clone())));
     page.section("git and other properties", texts(&run.invocation.properties));
     page.text
+}
+
+/// What was logged besides numbers, a line a name: a table comes by the row.
+fn tables(logged: &Logged) -> Vec<String> {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for table in &logged.own.tables {
+        let text = format!("{} {}", table.kind, words::name(&table.name));
+        match counts.iter_mut().find(|(before, _)| *before == text) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((text, 1)),
+        }
+    }
+    counts.into_iter().map(|(text, count)| if count > 1 { format!("{text} ({count})") } else { text }).collect()
 }
 
 /// A run within the run, in a line: its name, how it ended, its metrics.

@@ -1,0 +1,2 @@
+"""Kinds of datasets."""
+from azureml.core.dataset import FileDataset  # noqa: F401
