@@ -2,6 +2,8 @@
 //! is an Amlfile, and no damaged file makes it panic or touches a file.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
+mod python;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -48,6 +50,51 @@ impl Look for Folder {
 
 const FIXTURES: &[(&str, &str)] =
     &[("runconfig", ".azureml/"), ("v2", ""), ("mlproject", ""), ("dvc", ""), ("sdk", "")];
+
+/// Further kinds of file: a notebook, a lock of DVC with its ignore file, `python_env.yaml`, what `amlrun export` writes.
+fn more_kinds() -> Vec<(&'static str, Folder)> {
+    let script =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/import/sdk/submit.py")).unwrap();
+    let lines: Vec<&str> = script.split_inclusive('\n').collect();
+    let notebook = serde_json::json!({ "cells": [{ "cell_type": "code", "source": lines }], "nbformat": 4 });
+    let notebook = Folder([("submit.ipynb".to_owned(), notebook.to_string())].into());
+    let mut dvc = Folder::fixture("dvc", "");
+    let lock = "schema: '2.0'\nstages:\n  prepare:\n    cmd: python prepare.py\n    deps:\n    - path: raw\n      hash: md5\n      \
+                md5: d41d8cd98f00b204e9800998ecf8427e.dir\n      size: 9\n      nfiles: 1\n    params:\n      params.yaml:\n        \
+                prepare.rows: 5\n    outs:\n    - path: clean.csv\n      md5: 0cd2be0a894c2924213d1796a9969957\n";
+    dvc.0.insert("dvc.lock".to_owned(), lock.to_owned());
+    dvc.0.insert(".dvcignore".to_owned(), "# a comment\n*.tmp\n!keep.tmp\n".to_owned());
+    let project = "name: wine\npython_env: python_env.yaml\nentry_points:\n  main:\n    parameters:\n      data: {type: path, \
+                   default: data/x.csv}\n      alpha: {type: float, default: 0.5}\n    command: python train.py {data} {alpha}\n";
+    let environment = "python: 3.11.7\nbuild_dependencies: [pip]\ndependencies: [numpy==2.1.0, -r requirements.txt]\n";
+    let files = [("MLproject", project), ("python_env.yaml", environment)];
+    let python_env = Folder(files.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
+    let place = tempfile::tempdir().unwrap();
+    let amlfile = r#"format = 1
+[experiments.prepare]
+command = "cat '${inputs.raw}' > '${outputs.clean}'; echo '${word}'"
+params = { word = "a word" }
+inputs = { raw = "raw.csv" }
+outputs = { clean = "data/clean.csv" }
+secrets = ["TOKEN"]
+[experiments.tune]
+script = "tune.sh"
+arguments = ["--alpha", "${alpha}", "${flag}"]
+params = { flag = true }
+inputs = ["data"]
+metrics = ["metrics.json"]
+sweep = { sampling = "grid", metric = "mse", goal = "minimize", space = { alpha = { choice = [1, 2] } } }
+"#;
+    std::fs::write(place.path().join("Amlfile"), amlfile).unwrap();
+    std::fs::write(place.path().join("tune.sh"), "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
+    let done = command.args(["export", "--format", "azureml-v2", "--json"]).current_dir(place.path()).output().unwrap();
+    let data: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let text =
+        |(path, text): (&String, &serde_json::Value)| (format!("azureml/{path}"), text.as_str().unwrap().to_owned());
+    let exported = Folder(data["files"].as_object().unwrap().iter().map(text).collect());
+    vec![("notebook", notebook), ("lock", dvc), ("python_env", python_env), ("exported", exported)]
+}
 
 fn imported(files: &Folder) -> Imported {
     import(files, &[".".to_owned()])
@@ -149,8 +196,8 @@ fn the_dialects_of_run_configurations() {
 #[test]
 fn damaged_files() {
     let mut random = SplitMix64(20_261_126);
-    for (name, prefix) in FIXTURES {
-        let files = Folder::fixture(name, prefix);
+    let kinds = FIXTURES.iter().map(|(name, prefix)| (*name, Folder::fixture(name, prefix)));
+    for (name, files) in kinds.chain(more_kinds()) {
         let names: Vec<String> = files.0.keys().cloned().collect();
         for round in 0..1000 {
             let mut damaged = Folder(files.0.clone());
@@ -201,6 +248,74 @@ impl SplitMix64 {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((z ^ (z >> 31)) % u64::try_from(bound).unwrap()).unwrap()
     }
+}
+
+/// A project made by DVC itself: what its lock vouches for is adopted, so that nothing runs; a changed parameter runs the
+/// one stage that reads it. A file that `.dvcignore` leaves out is no part of what the lock says.
+#[test]
+fn a_project_of_dvc_itself() {
+    let Some(python) = python::with("dvc", &["dvc==3.67.1"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for (path, text) in [
+        ("params.yaml", "prepare:\n  rows: 3\ntrain:\n  alpha: 0.5\n"),
+        ("prepare.sh", "cat raw/*.txt raw/below/* > clean.csv\nsed -n 's/^  rows: //p' params.yaml >> clean.csv\n"),
+        (
+            "train.sh",
+            "sed -n 's/^  alpha: \\(.*\\)/{\"alpha\": \\1}/p' params.yaml > metrics.json\nwc -l < clean.csv > model\n",
+        ),
+        ("raw/a.txt", "a\n"),
+        ("raw/below/b", "b\n"),
+        ("raw/scratch.tmp", "left out\n"),
+        ("raw/cache/x", "left out\n"),
+    ] {
+        std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        std::fs::write(root.join(path), text).unwrap();
+    }
+    let dvc = |arguments: &[&str]| {
+        let mut command = Command::new(&python);
+        command.args(["-m", "dvc"]).args(arguments).current_dir(root).env("DVC_NO_ANALYTICS", "1");
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "dvc {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    dvc(&["init", "--no-scm", "-q"]);
+    std::fs::write(root.join(".dvcignore"), "*.tmp\ncache/\n").unwrap();
+    dvc(&[
+        "stage",
+        "add",
+        "-q",
+        "-n",
+        "prepare",
+        "-d",
+        "prepare.sh",
+        "-d",
+        "raw",
+        "-p",
+        "prepare.rows",
+        "-o",
+        "clean.csv",
+        "sh prepare.sh",
+    ]);
+    let train =
+        ["-n", "train", "-d", "train.sh", "-d", "clean.csv", "-p", "train.alpha", "-o", "model", "-M", "metrics.json"];
+    dvc(&[&["stage", "add", "-q"], &train[..], &["sh train.sh"]].concat());
+    dvc(&["repro", "-q"]);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
+        let done = command.args(arguments).current_dir(root).env("NO_COLOR", "1").output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "amlrun {arguments:?}: {said}");
+        said
+    };
+    let said = run(&["import"]);
+    assert!(said.contains(".dvcignore:1") && !said.contains("not adopted"), "{said}");
+    let said = run(&[]);
+    assert!(said.contains("up to date (2 jobs)"), "{said}");
+    let params = std::fs::read_to_string(root.join("params.yaml")).unwrap();
+    std::fs::write(root.join("params.yaml"), params.replace("0.5", "0.25")).unwrap();
+    let said = run(&[]);
+    assert!(said.lines().last().unwrap().starts_with("1 ran, 1 fresh"), "{said}");
+    assert_eq!(std::fs::read_to_string(root.join("metrics.json")).unwrap(), "{\"alpha\": 0.25}\n");
 }
 
 /// Through the real binary: an Amlfile that is there stays as it is, byte for byte, and a diff is proposed.

@@ -46,6 +46,7 @@ pub fn import(context: &mut Context<'_>, path: &str) {
         }
     }
     context.report.rest(&doc, "an Amlfile has nothing like it");
+    ignored(context, &folder);
     if let Some(lock) = lock {
         for key in ["schema", "stages"] {
             if let Some(place) = lock.at().get(key) {
@@ -53,6 +54,28 @@ pub fn import(context: &mut Context<'_>, path: &str) {
             }
         }
         context.report.rest(&lock, "not of a lock");
+    }
+}
+
+/// `.dvcignore`: results are compared as DVC hashes them, without what it leaves out; an input of an Amlfile counts whole.
+fn ignored(context: &mut Context<'_>, folder: &str) {
+    let Some(path) = names::from(folder, ".dvcignore") else { return };
+    let Some(Ok(text)) = context.look.read(&path) else { return };
+    let mut told = false;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        told = true;
+        let why = "honoured where results are adopted; a folder that is an input counts whole from then on";
+        context.report.line(&path, number + 1, line, super::Outcome::NoCounterpart, why);
+    }
+    let note = format!(
+        "{path} is DVC's: all files of a folder that is an input count here. Name files where that is too much."
+    );
+    if told && !context.proposal.notes.contains(&note) {
+        context.proposal.notes.push(note);
     }
 }
 

@@ -42,6 +42,15 @@ pub(super) fn inputs(
             name = ours.name("input", &entry.key).unwrap_or(name);
             found = ours.path(&format!("input.{}", entry.key)).map(Bound::Path).or(found);
         }
+        // Two keys that come to one name, as a damaged file may have them.
+        let is_param = matches!(found, Some(Bound::Literal(_)));
+        let same = |path: &String| one.inputs.iter().any(|(known, other)| *known == name && other == path);
+        if !matches!(&found, Some(Bound::Path(path)) if same(path)) {
+            name = names::free(&name, |name| {
+                let taken = one.inputs.iter().any(|(known, _)| known == name);
+                if is_param { one.params.iter().all(|(known, _)| known != name) } else { !taken }
+            });
+        }
         match found {
             Some(Bound::Path(path)) if one.inputs.contains(&(name.clone(), path.clone())) => {
                 context.report.translated(&entry, format!("inputs.{name}, with others"));

@@ -191,7 +191,11 @@ fn common(context: &mut Context<'_>, job: &At<'_>, code: &At<'_>, one: &mut Expe
             .collect()
     });
     let mut variables: Vec<(String, String)> = variables.unwrap_or_default();
-    variables.extend(ours.variables());
+    for (name, text) in ours.variables() {
+        if variables.iter().all(|(known, _)| *known != name) {
+            variables.push((name, text));
+        }
+    }
     variables.sort();
     match get("environment") {
         Some(place) => one.environment = environment::of(context, &place, variables, &one.name),

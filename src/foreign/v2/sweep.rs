@@ -125,10 +125,11 @@ fn space(context: &mut Context<'_>, at: &At<'_>) -> Keys {
         };
         let name = searched(at, &entry.key);
         match arguments.and_then(|arguments| expression(&kind, arguments)) {
-            Some(one) => {
+            Some(one) if space.iter().all(|(known, _)| *known != name) => {
                 context.report.translated(&entry, format!("sweep.space.{name}"));
                 space.push((name, one));
             }
+            Some(_) => context.report.none(&entry, "another parameter has that name"),
             None => context.report.none(&entry, "no expression of a search space (nested choices have no counterpart)"),
         }
     }

@@ -179,6 +179,26 @@ fn seen_from(path: &Path, folder: &Path) -> PathBuf {
     here.map(|_| Component::ParentDir).chain(there).collect()
 }
 
+/// The lines of an ignore file that packages of Python read, as those of DVC are (`.dvcignore`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines(Vec<Pattern>);
+
+impl Lines {
+    /// Reads them; a line that the packages refuse decides nothing.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self(text.lines().filter_map(|line| pattern::pattern(line).ok().flatten()).collect())
+    }
+
+    /// Whether a path, seen from where the file lies, is left out; none where no line decides.
+    #[must_use]
+    pub fn leave_out(&self, path: &str) -> Option<bool> {
+        let path: Vec<char> = path.chars().collect();
+        self.0.iter().rev().find(|one| one.matches(&path)).map(|one| one.excludes)
+    }
+}
+
 impl Asset {
     /// The folders of other tools that are among the files, though nobody wants them uploaded.
     #[must_use]
