@@ -42,6 +42,87 @@ fn the_fixture_runs_from_nothing_and_then_only_what_a_change_asks_for() {
     says(&project, &["-n"], "1 would run, 6 fresh");
 }
 
+/// The orphans' own examples (equivalents of them, with their figures), brought home by `amlrun import` and run as they are:
+/// a run configuration of the SDK v1, whose script logs by `Run.get_context()`.
+#[test]
+fn a_run_configuration_of_v1_gives_its_figures() {
+    let folder = tempfile::Builder::new().prefix("amlrun-home-").tempdir().unwrap();
+    let project = folder.path().join("train-on-local");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/azureml/train-on-local"), &project);
+    let config = "script: train.py\narguments: []\ntarget: local\nframework: Python\ncommunicator: None\nenvironment:\n  name: sklearn\n  \
+                  environmentVariables:\n    OMP_NUM_THREADS: '1'\n  python:\n    userManagedDependencies: false\n    \
+                  condaDependenciesFile: .azureml/conda_dependencies.yml\n  docker:\n    enabled: false\n";
+    write(&project, ".azureml/local.runconfig", config);
+    write(&project, ".azureml/conda_dependencies.yml", CONDA);
+    says(&project, &["import"], "wrote Amlfile");
+    says(&project, &[], "1 ran in ");
+    let run = shown(&project, "local");
+    let series = run["logged"]["series"]["mse"].as_array().unwrap();
+    let best = series.iter().map(|point| point[1].as_f64().unwrap()).fold(f64::INFINITY, f64::min);
+    assert!(series.len() == 20 && (best - 3_295.714_938_563_238).abs() < 1e-6, "{series:?}");
+    says(&project, &[], "up to date (1 job)");
+}
+
+/// A job of v2: the iris example, its data in the project. There and back again it is the same job.
+#[test]
+fn a_job_of_v2_gives_its_figures() {
+    let folder = tempfile::Builder::new().prefix("amlrun-home-").tempdir().unwrap();
+    let project = folder.path();
+    let job = "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ncode: src\ncommand: >-\n  python main.py\n  \
+               --iris-csv ${{inputs.iris_csv}}\n  --C ${{inputs.C}}\n  --kernel ${{inputs.kernel}}\ninputs:\n  iris_csv:\n    type: \
+               uri_file\n    path: data/iris.csv\n  C: 1.0\n  kernel: rbf\nenvironment:\n  name: sklearn\n  image: \
+               mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04\n  conda_file: conda.yml\ncompute: azureml:cpu-cluster\n\
+               display_name: sklearn-iris\nexperiment_name: sklearn-iris\n";
+    let main = "import argparse\nimport csv\n\nfrom azureml.core import Run\nfrom sklearn.metrics import accuracy_score, f1_score\nfrom \
+                sklearn.model_selection import train_test_split\nfrom sklearn.svm import SVC\n\nparser = argparse.ArgumentParser()\n\
+                parser.add_argument('--iris-csv')\nparser.add_argument('--C', type=float)\nparser.add_argument('--kernel')\n\
+                given = parser.parse_args()\nrows = list(csv.reader(open(given.iris_csv)))\n\
+                features = [[float(value) for value in row[:4]] for row in rows]\nspecies = [row[4] for row in rows]\n\
+                x, _, y, _ = train_test_split(features, species, test_size=0.2, random_state=42)\n\
+                found = SVC(C=given.C, kernel=given.kernel).fit(x, y).predict(x)\nrun = Run.get_context()\n\
+                run.log('training_accuracy_score', accuracy_score(y, found))\n\
+                run.log('training_f1_score', f1_score(y, found, average='weighted'))\n";
+    let data = "from sklearn.datasets import load_iris\n\nfeatures, species = load_iris(return_X_y=True)\n\
+                with open('data/iris.csv', 'w') as file:\n    for row, kind in zip(features, species):\n        \
+                print(*row, kind, sep=',', file=file)\n";
+    for (path, text) in [("iris.yml", job), ("src/main.py", main), ("make.py", data), ("conda.yml", CONDA)] {
+        write(project, path, text);
+    }
+    says(project, &["import"], "wrote Amlfile");
+    let amlfile = read(project, "Amlfile");
+    let make = "\n[experiments.data]\nscript = \"make.py\"\nsources = [\"make.py\"]\noutputs = [\"data/iris.csv\"]\nenvironment = \"sklearn\"\n";
+    write(project, "Amlfile", &(amlfile + make));
+    says(project, &[], "2 ran in ");
+    let check = |job: &str| {
+        let metrics = shown(project, job)["metrics"].clone();
+        let near = |name: &str, wanted: f64| (metrics[name].as_f64().unwrap() - wanted).abs() < 1e-12;
+        let is = near("training_accuracy_score", 0.975) && near("training_f1_score", 0.975_003_906_860_447);
+        assert!(is, "{metrics}");
+    };
+    check("iris");
+    says(project, &["export", "--format", "azureml-v2"], "wrote to azureml");
+    std::fs::remove_file(project.join("Amlfile")).unwrap();
+    says(project, &["import", "azureml/pipeline.yml"], "wrote Amlfile");
+    says(project, &[], "up to date (2 jobs)");
+}
+
+/// The packages of fixtures/diabetes, as conda has them, with what the SDK used to put in.
+const CONDA: &str = "name: project_environment\ndependencies:\n- python=3.8.13\n- pip:\n  - azureml-defaults\n- \
+                     scikit-learn=1.7.2\n- matplotlib=3.10.7\nchannels:\n- conda-forge\n";
+
+fn write(project: &Path, path: &str, text: &str) {
+    let place = project.join(path);
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::write(place, text).unwrap();
+}
+
+/// A job's last run, as data.
+fn shown(project: &Path, job: &str) -> serde_json::Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amlrun"));
+    let done = command.args(["runs", "show", job, "--json"]).current_dir(project).output().unwrap();
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
 /// Runs amlrun in the project; it must end well and its last line must begin so.
 fn says(project: &Path, arguments: &[&str], last: &str) {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");

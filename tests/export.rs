@@ -103,7 +103,7 @@ fn identity(plan: &Plan, job: usize, with_params: bool) -> String {
 /// All projects of the repository: fixtures and cases, `Amlfile.example`, and what the foreign fixtures become.
 fn projects(to: &Path) -> Vec<(String, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = vec![root.join("fixtures/diabetes")];
+    let mut found = vec![root.join("fixtures/diabetes"), root.join("fixtures/azureml")];
     for topic in folders(&root.join("tests/cases")) {
         found.extend(folders(&topic).into_iter().map(|case| case.join("project")));
     }
