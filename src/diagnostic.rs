@@ -187,6 +187,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("parameter-cycle", "a parameter that is made of itself"),
     ("script-and-command", "an experiment with both script and command"),
     ("script-is-folder", "a script that is a folder"),
+    ("searched-path", "a path that tells the trials of a sweep apart"),
     ("secret-reference", "a secret that `${env.X}` would write down"),
     ("secret-variable", "a secret that is also a variable"),
     ("syntax", "a text that is not TOML"),

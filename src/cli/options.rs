@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use super::subcommands::{
     CacheCommand, EnvCommand, ExportOptions, GcOptions, MetricsOptions, PlotOptions, RunsCommand, SnapshotCommand,
-    TargetsCommand,
+    SweepCommand, TargetsCommand,
 };
 
 /// make for machine-learning training: runs what is stale, restores the rest.
@@ -119,6 +119,9 @@ pub struct RunOptions {
     /// Follow what was submitted before, submit nothing (`amlrun attach`).
     #[arg(skip)]
     pub attach: bool,
+    /// Go on with sweeps that ended (`amlrun sweep resume`).
+    #[arg(skip)]
+    pub resume: bool,
 }
 
 impl RunOptions {
@@ -199,6 +202,9 @@ pub enum Command {
     /// List, compare and restore snapshots of sources
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Show, resume and cancel sweeps
+    #[command(subcommand)]
+    Sweep(SweepCommand),
     /// Clear the store of what no run needs that is to stay: pinned ones, the last of each job, those that go on
     Gc(GcOptions),
     /// Resolve, build and show environments

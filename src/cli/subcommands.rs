@@ -106,6 +106,36 @@ pub enum RunsCommand {
     },
 }
 
+/// `amlrun sweep`.
+#[derive(Debug, Subcommand)]
+pub enum SweepCommand {
+    /// List sweeps, newest first
+    List {
+        /// Only of this experiment or job
+        job: Option<String>,
+    },
+    /// Show a sweep and all its trials
+    Show {
+        /// Its experiment or job, or a prefix of its identity [default: the newest]
+        sweep: Option<String>,
+    },
+    /// Show the best trial of a sweep
+    Best {
+        /// Its experiment or job, or a prefix of its identity [default: the newest]
+        sweep: Option<String>,
+    },
+    /// Go on with a sweep that was interrupted or canceled, or whose time was up
+    Resume {
+        /// Its experiment or job, or a prefix of its identity [default: the newest]
+        sweep: Option<String>,
+    },
+    /// End a sweep: what its trials came to stays
+    Cancel {
+        /// Its experiment or job, or a prefix of its identity [default: the newest]
+        sweep: Option<String>,
+    },
+}
+
 /// `amlrun metrics`.
 #[derive(Debug, Clone, Args)]
 pub struct MetricsOptions {

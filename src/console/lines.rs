@@ -72,7 +72,10 @@ impl std::fmt::Debug for Lines {
 /// The last line: what an invocation came to, in counts; `up to date` where nothing ran.
 pub fn last_line(to: &mut String, summary: &Summary, dry_run: bool) {
     let s = summary;
-    let idle = [s.ran, s.failed, s.skipped, s.canceled, s.detached, s.would_run, s.may_run].iter().all(|n| *n == 0);
+    let idle =
+        [s.ran, s.failed, s.skipped, s.canceled, s.detached, s.would_run, s.may_run, s.trials_failed, s.trials_stopped]
+            .iter()
+            .all(|n| *n == 0);
     if s.interrupted {
         to.push_str("interrupted: ");
     }
@@ -91,6 +94,8 @@ pub fn last_line(to: &mut String, summary: &Summary, dry_run: bool) {
         (s.ran, "ran"),
         (s.restored, restored),
         (s.fresh, "fresh"),
+        (s.trials_failed, if s.trials_failed == 1 { "trial failed" } else { "trials failed" }),
+        (s.trials_stopped, if s.trials_stopped == 1 { "trial stopped" } else { "trials stopped" }),
         (s.failed, "failed"),
         (s.skipped, "skipped"),
         (s.canceled, "canceled"),

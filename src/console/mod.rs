@@ -17,6 +17,7 @@ pub mod places;
 pub mod progress;
 pub mod states;
 pub mod style;
+pub mod sweeps;
 pub mod table;
 pub mod telling;
 pub mod terminal;

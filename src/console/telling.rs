@@ -37,13 +37,14 @@ const TAIL: usize = 20;
 /// Turns events into lines. The same events give the same lines.
 #[derive(Debug, Default)]
 pub struct Teller {
-    options: Options,
+    pub(super) options: Options,
     names: Vec<String>,
     column: usize,
     dry_run: bool,
     building: BTreeMap<String, Timestamp>,
     reasons: BTreeMap<JobId, String>,
     last_output: Option<JobId>,
+    pub(super) sweeps: super::sweeps::Sweeps,
 }
 
 impl Teller {
@@ -73,6 +74,9 @@ impl Teller {
             }
             Event::JobRegistered { job, name, .. } => self.register(*job, &name.0),
             Event::InvocationFinished { summary } => super::lines::last_line(to, summary, self.dry_run),
+            Event::TrialProposed { job, .. } => self.sweeps.add(*job),
+            // What became of a trial that was ended is told by the event that follows.
+            Event::JobFinished { job, outcome: Outcome::Canceled, .. } if self.sweeps.is_trial(*job) => {}
             Event::JobFinished { job, outcome, elapsed_ms, log, tail, .. } => {
                 self.finished(to, *job, outcome, *elapsed_ms, log, tail);
             }
@@ -186,7 +190,7 @@ impl Teller {
                 }
                 to.push('\n');
             }
-            _ => {}
+            event => self.sweep(to, event),
         }
     }
 
@@ -209,7 +213,7 @@ impl Teller {
         to.extend(std::iter::repeat_n(' ', self.column.saturating_sub(width(name)) + 2));
     }
 
-    fn fact(&self, to: &mut String, job: JobId, paint: Paint, word: &str, rest: &str) {
+    pub(super) fn fact(&self, to: &mut String, job: JobId, paint: Paint, word: &str, rest: &str) {
         self.head(to, job);
         self.options.style.push(to, paint, word);
         to.push_str(rest);

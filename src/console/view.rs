@@ -10,6 +10,7 @@ use crate::staleness::Verdict;
 
 use super::clean::{clean_line, fit, width};
 use super::style::{Paint, Style};
+use super::sweeps::Counts;
 use super::telling::outcome_phrase;
 use super::words;
 
@@ -38,6 +39,7 @@ pub struct View {
     runs_ended: usize,
     first_start: Option<Duration>,
     began: Option<Duration>,
+    sweeps: BTreeMap<JobId, Counts>,
 }
 
 impl View {
@@ -86,6 +88,23 @@ impl View {
                 let mut line = format!("attempt {attempt} failed: {}; trying again in ", outcome_phrase(outcome));
                 words::push_duration(&mut line, *delay_ms);
                 self.going.insert(*job, going(line, true));
+            }
+            Event::SweepStarted { job, metric, max_trials, known, .. } => {
+                let counts = Counts::new(metric, *max_trials, *known);
+                self.going.insert(*job, going(counts.line(), false));
+                self.sweeps.insert(*job, counts);
+            }
+            Event::TrialProposed { .. } => self.jobs += 1,
+            Event::TrialLogged { job, interval, value, .. } => {
+                if let Some(running) = self.going.get_mut(job) {
+                    running.line = format!("{value} at interval {interval}");
+                }
+            }
+            Event::TrialEnded { sweep, state, number, objective, cached, is_best, .. } => {
+                if let (Some(counts), Some(going)) = (self.sweeps.get_mut(sweep), self.going.get_mut(sweep)) {
+                    counts.add(*state, *cached, *number, *objective, *is_best);
+                    going.line = counts.line();
+                }
             }
             Event::JobFinished { job, .. } => {
                 self.runs_ended += 1;

@@ -31,6 +31,8 @@ pub enum Format {
     Csv,
     /// The same between tabs.
     Tsv,
+    /// A JSON object a line, one line a step.
+    JsonLines,
 }
 
 impl Format {
@@ -43,6 +45,7 @@ impl Format {
             "toml" => Some(Self::Toml),
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
+            "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
         }
     }
@@ -56,7 +59,14 @@ impl Format {
             Self::Toml => "TOML",
             Self::Csv => "CSV",
             Self::Tsv => "TSV",
+            Self::JsonLines => "JSON lines",
         }
+    }
+
+    /// Whether it holds a value a step.
+    #[must_use]
+    pub fn is_series(self) -> bool {
+        matches!(self, Self::Csv | Self::Tsv | Self::JsonLines)
     }
 }
 
@@ -83,7 +93,7 @@ pub fn tree(bytes: &[u8], format: Format) -> Result<Value, String> {
             let line = error.span().and_then(|span| text.get(..span.start));
             format!("{} at line {}", error.message(), line.map_or(1, |before| before.matches('\n').count() + 1))
         }),
-        Format::Csv | Format::Tsv => Err(format!("{} has no keys", format.name())),
+        Format::Csv | Format::Tsv | Format::JsonLines => Err(format!("{} has no keys", format.name())),
     }
 }
 

@@ -20,6 +20,9 @@ pub struct Series {
 /// # Errors
 /// Why it is not of that format, in a sentence.
 pub fn series(bytes: &[u8], format: Format) -> Result<Vec<Series>, String> {
+    if format == Format::JsonLines {
+        return lines(bytes);
+    }
     let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
     let mut reader =
         csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).flexible(true).from_reader(bytes);
@@ -38,5 +41,25 @@ pub fn series(bytes: &[u8], format: Format) -> Result<Vec<Series>, String> {
         }
     }
     columns.retain(|column| !column.points.is_empty() && !column.name.is_empty());
+    Ok(columns)
+}
+
+/// The same of JSON objects, one a line: the names are dotted, and those that a line lacks are left out of its step.
+fn lines(bytes: &[u8]) -> Result<Vec<Series>, String> {
+    let mut columns: Vec<Series> = Vec::new();
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    for (row, line) in lines.enumerate() {
+        let tree = super::tree(line, Format::Json).map_err(|error| format!("{error}, in line {}", row + 1))?;
+        let numbers = super::numbers(&tree);
+        let counts = STEPS.iter().find_map(|name| Some((*name, *numbers.get(*name)?)));
+        #[expect(clippy::cast_possible_truncation, reason = "a step is a whole number; an absurd one is clamped")]
+        let step = counts.map_or_else(|| i64::try_from(row).unwrap_or(i64::MAX), |(_, n)| n as i64);
+        for (name, value) in numbers.into_iter().filter(|(name, _)| counts.is_none_or(|(steps, _)| steps != name)) {
+            match columns.iter_mut().find(|column| column.name == name) {
+                Some(column) => column.points.push((step, value)),
+                None => columns.push(Series { name, points: vec![(step, value)] }),
+            }
+        }
+    }
     Ok(columns)
 }

@@ -10,6 +10,7 @@ use super::collect::{Collected, collect, keep_logs, keep_outputs_folder};
 use super::hints;
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
+use super::sweeping::stop::Stop;
 use super::{Work, World, argv, byproducts, container, elsewhere, in_place, publish, recover, tracked, variables};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
@@ -54,6 +55,8 @@ pub struct Task {
     pub attached: bool,
     /// Whether its outputs come into the project; those of a run for what the job was before only go on record.
     pub publish: bool,
+    /// How it alone is ended before its time.
+    pub stop: Stop,
 }
 
 /// What a worker tells while it goes on.
@@ -132,7 +135,7 @@ pub struct Bench<'b> {
 
 /// Does a job.
 pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> Done {
-    let job = &bench.work.plan.jobs[task.job.0];
+    let job = bench.work.job(task.job);
     if let Some(remote) = task.elsewhere.and_then(|target| bench.world.remotes.get(&target)) {
         return elsewhere::carry_out(bench, task, &**remote, tell);
     }

@@ -104,7 +104,7 @@ pub(super) fn read_metrics(at: &Path, path: &RelPath, collected: &mut Collected)
     let Some(format) = Format::of(at) else { return };
     let Ok(bytes) = std::fs::read(at) else { return };
     let read = match format {
-        Format::Csv | Format::Tsv => datafile::series(&bytes, format).map(|columns| {
+        format if format.is_series() => datafile::series(&bytes, format).map(|columns| {
             for column in columns {
                 collected.metrics.extend(column.points.last().map(|(_, value)| (column.name.clone(), *value)));
                 collected.series.push(column);

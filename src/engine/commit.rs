@@ -1,10 +1,11 @@
 //! Puts runs on record, many at once: a thread of its own gathers what has happened since it looked last, makes the
 //! objects durable, then the records, and only then lets go of the jobs' locks.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::time::Duration;
 
 use super::World;
+use super::workers::Mail;
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::history::{Entry, History};
@@ -20,8 +21,8 @@ const MOST: usize = 1000;
 /// Something to put on record, and the lock to let go of afterwards.
 #[derive(Debug)]
 pub struct Order {
-    /// What happened.
-    pub entry: Entry,
+    /// What happened, in order: on record together or not at all.
+    pub entries: Vec<Entry>,
     /// The facts of its environment, remembered before it.
     pub key: Option<Key>,
     /// The job's lock.
@@ -29,7 +30,25 @@ pub struct Order {
     /// Keeps the objects that the record stands on until it is on disk.
     pub hold: Hold,
     /// Who waits until it is on disk; whoever waits for what could not be recorded hears nothing.
-    pub waiting: Option<std::sync::mpsc::SyncSender<()>>,
+    pub waiting: Option<Waiting>,
+}
+
+/// Who waits for a record.
+#[derive(Debug)]
+pub enum Waiting {
+    /// A worker, before it submits.
+    Worker(SyncSender<()>),
+    /// The engine, which hears this by mail.
+    Engine(SyncSender<Mail>, Mail),
+}
+
+impl Waiting {
+    fn tell(self) {
+        match self {
+            Self::Worker(worker) => drop(worker.send(())),
+            Self::Engine(mailbox, mail) => drop(mailbox.send(mail)),
+        }
+    }
 }
 
 /// The committer's address.
@@ -70,8 +89,8 @@ pub fn work(
     let mut result = Ok(());
     let mut remembered = std::collections::BTreeSet::new();
     while let Ok(first) = orders.recv() {
-        let batch = gather(first, orders, world.clock);
-        let entries: Vec<Entry> = batch.iter().map(|order| order.entry.clone()).collect();
+        let mut batch = gather(first, orders, world.clock);
+        let entries: Vec<Entry> = batch.iter_mut().flat_map(|order| std::mem::take(&mut order.entries)).collect();
         if result.is_ok() {
             let ends = entries.iter().any(|entry| matches!(entry, Entry::Ended(_)));
             // What began is looked for by a clearing in another process, which keeps what its sources lead to.
@@ -87,9 +106,7 @@ pub fn work(
             }
         }
         if result.is_ok() {
-            for waiting in batch.iter().filter_map(|order| order.waiting.as_ref()) {
-                let _ = waiting.send(());
-            }
+            batch.iter_mut().filter_map(|order| order.waiting.take()).for_each(Waiting::tell);
         }
         for key in batch.iter().filter_map(|order| order.release.as_ref()) {
             world.locks.release(key);

@@ -8,6 +8,7 @@ use super::interrupt::Interrupt;
 use super::judging::{Judge, Lacking};
 use super::sharing::line::Line;
 use super::surroundings::{Manner, Surroundings};
+use super::sweeping::arena::Arena;
 use super::telling::Teller;
 use super::turn::{Engine, Finished, Post};
 use super::workers::serve;
@@ -27,7 +28,7 @@ use crate::tree::Measured;
 const MAIL: usize = 1024;
 
 /// So many jobs may be elsewhere at once, waiting there or running, on each target.
-const ELSEWHERE: u32 = 500;
+pub(super) const ELSEWHERE: u32 = 500;
 
 /// The records: one connection to read with, on the engine's thread, and one to write with, on the committer's.
 pub struct Records<'r> {
@@ -62,6 +63,8 @@ pub fn drive(
     listeners: &mut [&mut dyn Listener],
 ) -> Result<Driven, EngineError> {
     let began = world.clock.elapsed();
+    let trials = Arena::default();
+    let work = Work { trials: Some(&trials), ..work };
     let mut teller = Teller::new(world.clock, listeners);
     register(work, invocation, false, &mut teller);
     // Before anything is looked at: what a killed in-place job left of its outputs is none of theirs.
@@ -78,7 +81,8 @@ pub fn drive(
         Err(_) if interrupt.asked() => return Ok(interrupted(work, world, began, &mut teller)),
         found => found?,
     };
-    let judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
+    let mut judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
+    judge.resume = options.resume;
     if manner != Manner::KeepGoing {
         inputs_are_there(&judge)?;
     }
@@ -213,7 +217,7 @@ pub fn tell_step(teller: &mut Teller<'_, '_>, environment: &str, step: Step) {
     });
 }
 
-fn demand(job: &Job) -> Capacity {
+pub(super) fn demand(job: &Job) -> Capacity {
     Capacity { cpus: job.resources.cpus, gpus: job.resources.gpus, memory: job.resources.memory.unwrap_or(0) }
 }
 

@@ -11,12 +11,13 @@ use std::time::Duration;
 use super::attempt::{self, Bench, Done, Note, Task};
 use super::parcel::{Contents, pack};
 use super::stage::Staged;
+use super::sweeping::stop;
 use super::{recover, variables};
 use crate::event::Stream;
 use crate::history::{Begun, Status};
 use crate::ids::{JobId, RunId};
 use crate::launch::{Outcome, Parcel, Ticket, Usage};
-use crate::plan::job::Job;
+use crate::plan::job::{Job, Role};
 use crate::relpath::RelPath;
 use crate::store::Hold;
 use crate::target::log::{Follower, Log};
@@ -53,6 +54,7 @@ pub fn bring_to_record(bench: Bench<'_>, job: JobId, begun: Begun, target: usize
         elsewhere: Some(target),
         attached: true,
         publish: false,
+        stop: stop::Stop::default(),
     };
     match bench.world.remotes.get(&target) {
         Some(remote) => carry_out(bench, &task, &**remote, tell),
@@ -62,7 +64,7 @@ pub fn bring_to_record(bench: Bench<'_>, job: JobId, begun: Begun, target: usize
 
 /// Does a job there.
 pub fn carry_out(bench: Bench<'_>, task: &Task, remote: &dyn Remote, tell: &mut dyn FnMut(Note)) -> Done {
-    let job = &bench.work.plan.jobs[task.job.0];
+    let job = bench.work.job(task.job);
     let mut begun = task.begun.clone();
     let mut attached = task.attached;
     if !attached {
@@ -81,7 +83,8 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, remote: &dyn Remote, tell: &mut 
             Err(Stop::Failed(why)) => return attempt::not_begun(bench, &begun.run, Outcome::Broken { why }),
         };
         let failed = !matches!(ended.outcome, Outcome::Succeeded | Outcome::Canceled);
-        if !failed || !task.publish || begun.attempt > job.retries || bench.cancel.state() != CancelState::Run {
+        let is_for_record = !task.publish && job.role != Role::Trial;
+        if !failed || is_for_record || begun.attempt > job.retries || bench.cancel.state() != CancelState::Run {
             return Done::Ended { ended: Box::new(ended), contents, tail, began: true, hold };
         }
         let delay = attempt::delay(begun.attempt);
@@ -118,7 +121,7 @@ impl There<'_> {
             let remote = self.remote;
             let look = self.patiently(true, &mut |_| remote.states(std::slice::from_ref(run)))?;
             if look.first().is_none_or(|state| *state == State::Absent) {
-                if !self.task.publish {
+                if !self.task.publish && self.job.role != Role::Trial {
                     let ended = attempt::ending(self.bench.world, run, Outcome::Canceled);
                     return Ok((ended, Vec::new(), Vec::new(), Hold::default())); // never submitted, and what it was for has changed
                 }

@@ -1,9 +1,9 @@
 //! What the engine does with its mail: the facts go to the schedule and the records, the events to the listeners.
 
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::attempt::{Done, Note};
+use super::commit::Waiting;
 use super::drive::tell_step;
 use super::turn::Engine;
 use super::workers::{Brought, Mail, Restore};
@@ -33,6 +33,7 @@ impl Engine<'_, '_, '_> {
             }
             Mail::Unblocked(job) => self.unblock(job),
             Mail::Cache(answer) => self.hear_cache(answer),
+            Mail::Sweep(on_disk) => self.hear_sweep(on_disk),
             Mail::CommitFailed => self.commit_failed = true,
         }
     }
@@ -71,11 +72,12 @@ impl Engine<'_, '_, '_> {
                 self.teller.tell(Event::JobStarted { job, run: begun.run.clone(), attempt: begun.attempt });
                 self.started.insert(job, self.judge.world.clock.elapsed());
                 self.note_begun(job, &begun);
-                self.order(Entry::Begun(begun), key, None, hold);
+                let entries = self.begin_of_trial(job, begun);
+                self.order(entries, key, None, hold);
             }
             Note::Submitting(begun, ticket, waiting, hold) => {
                 self.note(job, Note::Begun(begun, hold));
-                self.order(Entry::Ticket(ticket), None, Some(waiting), Hold::default());
+                self.order(vec![Entry::Ticket(ticket)], None, Some(Waiting::Worker(waiting)), Hold::default());
             }
             Note::Attached(begun, place) => {
                 self.started.insert(job, self.judge.world.clock.elapsed());
@@ -86,24 +88,30 @@ impl Engine<'_, '_, '_> {
                 self.is_over(job, &ended.run);
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 self.teller.tell(Event::JobRetried { job, outcome: ended.outcome.clone(), attempt, delay_ms });
-                self.commit(Entry::Ended(ended), None, hold);
+                self.commit(vec![Entry::Ended(ended)], None, hold);
             }
         }
     }
 
     /// The target may let go of it, once that is on record.
-    fn is_over(&mut self, job: JobId, run: &RunId) {
+    pub(super) fn is_over(&mut self, job: JobId, run: &RunId) {
         if let Some(target) = self.elsewhere.get(&job) {
             self.over.entry(*target).or_default().push(run.clone());
         }
     }
 
-    fn commit(&self, entry: Entry, release: Option<Digest>, hold: Hold) {
-        let _ = self.post.committer.send(commit::Order { entry, key: None, release, hold, waiting: None });
+    pub(super) fn commit(&self, entries: Vec<Entry>, release: Option<Digest>, hold: Hold) {
+        let _ = self.post.committer.send(commit::Order { entries, key: None, release, hold, waiting: None });
     }
 
-    fn order(&self, entry: Entry, key: Option<crate::staleness::Key>, waiting: Option<SyncSender<()>>, hold: Hold) {
-        let _ = self.post.committer.send(commit::Order { entry, key, release: None, hold, waiting });
+    pub(super) fn order(
+        &self,
+        entries: Vec<Entry>,
+        key: Option<crate::staleness::Key>,
+        waiting: Option<Waiting>,
+        hold: Hold,
+    ) {
+        let _ = self.post.committer.send(commit::Order { entries, key, release: None, hold, waiting });
     }
 
     fn done(&mut self, job: JobId, done: Done) {
@@ -119,6 +127,7 @@ impl Engine<'_, '_, '_> {
                 }
                 self.summary.detached += 1;
                 self.schedule.canceled(job);
+                self.trial_left(job);
                 self.teller.tell(Event::JobDetached { job, run, place });
             }
             Done::Ended { ended, contents, tail, began, hold } => {
@@ -136,9 +145,12 @@ impl Engine<'_, '_, '_> {
         }
     }
 
-    fn moved(&mut self, job: JobId, digest: Option<Digest>) {
+    pub(super) fn moved(&mut self, job: JobId, digest: Option<Digest>) {
         if let Some(digest) = digest {
             self.judge.world.locks.release(&digest);
+        }
+        if self.is_trial(job) {
+            return self.trial_moved(job);
         }
         let times = self.moves.entry(job).or_default();
         *times += 1;
@@ -175,11 +187,14 @@ impl Engine<'_, '_, '_> {
             log: log.display().to_string(),
             tail: if outcome == Outcome::Succeeded { Vec::new() } else { tail },
         });
+        if self.is_trial(job) {
+            return self.trial_ended(job, ended, record, digest);
+        }
         self.settle(job, contents);
         self.share(job, &ended);
         if let Some(hold) = record {
             self.is_over(job, &run);
-            self.commit(Entry::Ended(Box::new(ended)), digest, hold);
+            self.commit(vec![Entry::Ended(Box::new(ended))], digest, hold);
         } else if let Some(digest) = digest {
             self.judge.world.locks.release(&digest);
         }
@@ -200,13 +215,13 @@ impl Engine<'_, '_, '_> {
 
     /// What a run or a restore left in the project is what the jobs that need it will see. What cannot be looked at is not
     /// there for them.
-    fn settle(&mut self, job: JobId, contents: &[(RelPath, Content)]) {
+    pub(super) fn settle(&mut self, job: JobId, contents: &[(RelPath, Content)]) {
         let world = self.judge.world;
         for (path, content) in contents {
             let place = InputPath::Inside(path.clone());
             // Where a job depends on it, it is read once more: a process that the run left behind may have written to it after
             // it was collected, and what depends on it must be judged by what lies there.
-            let is_needed = !self.judge.work.plan.needed_by[job.0].is_empty();
+            let is_needed = self.judge.work.plan.needed_by.get(job.0).is_some_and(|needy| !needy.is_empty());
             if !is_needed && matches!(content.kind, Kind::File | Kind::Executable) {
                 let stamp = world.ground.stamp(path.as_path()).ok().flatten().unwrap_or_default();
                 let measured = Measured { content: *content, stamp, files: 1 };
@@ -220,6 +235,7 @@ impl Engine<'_, '_, '_> {
 
     fn restored(&mut self, restore: &Restore, brought: Brought) {
         let job = restore.job;
+        let Some(brought) = self.sweep_restored(restore, brought) else { return };
         match brought {
             Brought::Back(aside) => {
                 let contents: Vec<(RelPath, Content)> = restore
@@ -249,6 +265,9 @@ impl Engine<'_, '_, '_> {
 
     /// A job that fails without having begun.
     pub(super) fn fail_before_start(&mut self, job: JobId, why: String) {
+        if self.is_trial(job) {
+            return self.trial_cannot_begin(job, why);
+        }
         self.teller.tell(Event::JobFinished {
             job,
             run: RunId(String::new()),

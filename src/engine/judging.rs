@@ -12,7 +12,8 @@ use crate::content::{Content, Kind};
 use crate::digest::Digest;
 use crate::history::History;
 use crate::ids::JobId;
-use crate::plan::job::{Command, Job, Runner};
+use crate::plan::job::{Command, Job, Role, Runner};
+use crate::project::model::InputPath;
 use crate::relpath::RelPath;
 use crate::staleness::judge::{self, Recorded};
 use crate::staleness::{Fingerprint, Key, Orders, Past, Present, Reason, Verdict, fingerprint};
@@ -43,6 +44,8 @@ pub struct Judge<'j> {
     pub found: Found,
     /// `--force`.
     pub force: bool,
+    /// Sweeps that ended go on.
+    pub resume: bool,
     /// What the history answered of a job's fingerprint, by that fingerprint's digest.
     past: Vec<Option<(Digest, Option<Past>)>>,
 }
@@ -61,7 +64,7 @@ impl<'j> Judge<'j> {
         force: bool,
     ) -> Result<Self, EngineError> {
         let past = vec![None; work.plan.jobs.len()];
-        let mut judge = Self { work, world, history, surroundings, found, force, past };
+        let mut judge = Self { work, world, history, surroundings, found, force, resume: false, past };
         let (jobs, wanted): (Vec<usize>, Vec<_>) = (0..work.plan.jobs.len())
             .filter_map(|at| Some((at, (work.plan.jobs[at].name.clone(), judge.fingerprint(JobId(at)).ok()?.digest()))))
             .unzip();
@@ -73,7 +76,7 @@ impl<'j> Judge<'j> {
     }
 
     fn job(&self, job: JobId) -> &'j Job {
-        &self.work.plan.jobs[job.0]
+        self.work.job(job)
     }
 
     /// Everything that a job's result depends on, as it is now.
@@ -123,10 +126,17 @@ impl<'j> Judge<'j> {
     /// What stands in the way of a fresh verdict whatever is on record.
     #[must_use]
     pub fn orders(&self, id: JobId) -> Orders {
-        Orders { force: self.force && self.job(id).goal, no_cache: !self.job(id).cache }
+        let job = self.job(id);
+        let force = self.force || (self.resume && job.role == Role::Sweep);
+        Orders { force: force && job.goal, no_cache: !job.cache }
     }
 
     fn present(&self, id: JobId) -> Vec<Present> {
+        if self.job(id).role == Role::Trial {
+            // What lies at these paths is the sweep's; what a trial left lies in the store.
+            let absent = |output: &crate::plan::job::Output| Present { path: output.path.clone(), content: None };
+            return self.job(id).outputs.iter().map(absent).collect();
+        }
         let recorded = self.recorded(id);
         let at = |path: &RelPath| {
             let was = recorded.iter().find(|o| o.path == *path).and_then(Recorded::content);
@@ -163,11 +173,19 @@ impl<'j> Judge<'j> {
         Ok(())
     }
 
-    fn past(&self, id: JobId) -> Option<&Past> {
+    /// One more job, which reads what another one reads: a trial of a sweep.
+    pub fn add(&mut self, like: JobId) {
+        self.surroundings.of.push(self.surroundings.of[like.0]);
+        self.found.spec_of.push(self.found.spec_of[like.0]);
+        self.past.push(None);
+    }
+
+    /// The recorded run that stands for a job's fingerprint.
+    pub fn past(&self, id: JobId) -> Option<&Past> {
         self.past[id.0].as_ref().and_then(|(_, past)| past.as_ref())
     }
 
-    fn in_store(&self, recorded: &Recorded) -> bool {
+    pub(super) fn in_store(&self, recorded: &Recorded) -> bool {
         recorded.content().is_some_and(|content| snapshot::present(self.world.store, &content))
     }
 
@@ -187,8 +205,11 @@ impl<'j> Judge<'j> {
         if self.past(id).is_none() {
             return Ok(false);
         }
-        let outputs: Vec<_> =
-            self.job(id).outputs.iter().map(|o| crate::project::model::InputPath::Inside(o.path.clone())).collect();
+        if self.job(id).role == Role::Trial {
+            let in_store = |recorded: &Recorded| self.in_store(recorded);
+            return Ok(judge::fresh(self.orders(id), self.past(id), &self.present(id), &in_store).is_some());
+        }
+        let outputs: Vec<_> = self.job(id).outputs.iter().map(|o| InputPath::Inside(o.path.clone())).collect();
         self.found.look_again(self.world, &outputs)?;
         let in_store = |recorded: &Recorded| self.in_store(recorded);
         Ok(judge::fresh(self.orders(id), self.past(id), &self.present(id), &in_store).is_some())
@@ -232,10 +253,28 @@ impl<'j> Judge<'j> {
         }
     }
 
+    /// The recorded outputs of a job that do not lie in the project as they are.
+    ///
+    /// # Errors
+    /// Where an output cannot be read.
+    pub fn to_restore(&mut self, id: JobId) -> Result<Vec<Recorded>, EngineError> {
+        let outputs: Vec<_> = self.job(id).outputs.iter().map(|o| InputPath::Inside(o.path.clone())).collect();
+        self.found.look_again(self.world, &outputs)?;
+        let present = self.present(id);
+        let lies = |output: &Recorded| {
+            present
+                .iter()
+                .any(|now| now.path == output.path && now.content.is_some() && now.content == output.content())
+        };
+        let declared = |output: &&Recorded| present.iter().any(|now| now.path == output.path);
+        let recorded = self.recorded(id);
+        Ok(recorded.iter().filter(declared).filter(|output| !lies(output)).cloned().collect())
+    }
+
     /// What a job that would be fresh leaves at its outputs, restored or not: what those that need it will see.
     pub fn assume(&mut self, id: JobId) {
         for output in self.recorded(id) {
-            let path = crate::project::model::InputPath::Inside(output.path.clone());
+            let path = InputPath::Inside(output.path.clone());
             if self.job(id).outputs.iter().all(|declared| declared.path != output.path) {
                 continue;
             }
@@ -256,7 +295,7 @@ impl<'j> Judge<'j> {
 
 /// A path as the user knows it.
 #[must_use]
-pub fn shown(path: &crate::project::model::InputPath) -> String {
+pub fn shown(path: &InputPath) -> String {
     super::measuring::ground_path(path).display().to_string()
 }
 

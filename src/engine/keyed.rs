@@ -21,7 +21,7 @@ pub fn values(
 ) -> Result<Vec<(String, String)>, String> {
     let place = ground_path(&input.path);
     let name = &input.name;
-    let format = Format::of(&place).filter(|format| !matches!(format, Format::Csv | Format::Tsv));
+    let format = Format::of(&place).filter(|format| !format.is_series());
     let (Some(format), Kind::File | Kind::Executable) = (format, content.kind) else {
         return Err(format!("the parameter file `{name}` is neither JSON nor YAML nor TOML, so it has no keys"));
     };

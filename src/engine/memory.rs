@@ -59,7 +59,7 @@ impl Memory for Remembered<'_, '_> {
         was: &Digest,
         is: &Digest,
     ) -> Option<Vec<(String, Option<String>, Option<String>)>> {
-        let job = &self.judge.work.plan.jobs[self.job.0];
+        let job = self.judge.work.job(self.job);
         let input = job.inputs.iter().find(|input| input.name == name)?;
         let place = super::measuring::ground_path(&input.path);
         let files = self.difference(was, is, &crate::tree::What::Path(&place))?;

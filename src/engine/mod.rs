@@ -31,7 +31,9 @@ pub mod recover;
 pub mod settled;
 pub mod sharing;
 pub mod stage;
+mod starting;
 pub mod surroundings;
+pub mod sweeping;
 pub mod task;
 pub mod telling;
 mod tracked;
@@ -42,10 +44,11 @@ pub mod workers;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use self::sweeping::arena::Arena;
 use crate::clock::Clock;
 use crate::environment::Environments;
 use crate::ids::JobId;
-use crate::plan::job::Plan;
+use crate::plan::job::{Job, Plan};
 use crate::project::model::{Link, Project};
 use crate::schedule::Capacity;
 use crate::store::Store;
@@ -97,6 +100,8 @@ pub struct Options {
     pub detach: bool,
     /// Follow runs that were submitted before, and submit nothing.
     pub attach: bool,
+    /// Go on with the sweeps among the goals although they ended.
+    pub resume: bool,
 }
 
 /// What is carried out.
@@ -106,9 +111,24 @@ pub struct Work<'w> {
     pub plan: &'w Plan,
     /// What it was made from.
     pub project: &'w Project,
+    /// The jobs that sweeps add while it is carried out; none before.
+    pub trials: Option<&'w Arena>,
 }
 
-impl Work<'_> {
+impl<'w> Work<'w> {
+    /// A plan that nobody has begun with.
+    #[must_use]
+    pub fn new(plan: &'w Plan, project: &'w Project) -> Self {
+        Self { plan, project, trials: None }
+    }
+
+    /// A job of the plan, or a trial that was added to it.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> &'w Job {
+        let trial = |arena: &'w Arena| arena.get(id.0.checked_sub(self.plan.jobs.len())?);
+        self.trials.and_then(trial).unwrap_or_else(|| &self.plan.jobs[id.0])
+    }
+
     /// How restored files come into the project.
     #[must_use]
     pub fn link(&self) -> bool {

@@ -197,7 +197,7 @@ mod tests {
         let (document, _) = crate::amlfile::parse(&source);
         let (project, _) = crate::project::resolve(&document, "x", &|_| crate::project::Found::File);
         let (plan, _) = crate::plan::build(&project, &Request::default(), root.to_owned());
-        let work = super::super::Work { plan: &plan, project: &project };
+        let work = super::super::Work::new(&plan, &project);
         let later = Timestamp(u64::MAX / 2_000_000);
         let one = key(&root.join("Amlfile"), text, &Request::default());
         let found = [stamped(root, "a")];

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use super::measuring::{Counter, ground_path, no_sources};
 use super::{World, in_place};
 use crate::content::Kind;
-use crate::plan::job::Job;
+use crate::plan::job::{Job, Role};
 use crate::project::model::{InputPath, Isolation};
 use crate::store::{restore, snapshot};
 use crate::tree::{Measured, SourceSpec};
@@ -73,12 +73,15 @@ pub fn stage(
     if let Some((spec, measured)) = sources
         && measured.content.digest != no_sources().digest
     {
-        let kept = snapshot::keep_sources(world.store, world.ground, spec, &Counter::default())
-            .map_err(|error| StageError::Failed(error.to_string()))?;
-        if kept.content.digest != measured.content.digest {
-            return Err(StageError::Moved);
+        // What a trial runs from was kept when its sweep began: an edit meanwhile does not part it from the others.
+        if job.role != Role::Trial {
+            let kept = snapshot::keep_sources(world.store, world.ground, spec, &Counter::default())
+                .map_err(|error| StageError::Failed(error.to_string()))?;
+            if kept.content.digest != measured.content.digest {
+                return Err(StageError::Moved);
+            }
         }
-        let written = restore::write_sources(world.store, &kept.content.digest, &cwd)
+        let written = restore::write_sources(world.store, &measured.content.digest, &cwd)
             .map_err(|error| StageError::Failed(error.to_string()))?;
         if !written {
             return Err(StageError::Moved);

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::history::{Begun, Run};
 use crate::ids::{JobId, RunId};
 use crate::launch::Ticket;
+use crate::plan::job::Role;
 use crate::staleness::Reason;
 
 impl Engine<'_, '_, '_> {
@@ -89,7 +90,7 @@ impl Engine<'_, '_, '_> {
 
     pub(super) fn task(&self, job: JobId, gpus: Vec<u32>, pending: &Pending) -> Task {
         let work = self.judge.work;
-        let declared = &work.plan.jobs[job.0];
+        let declared = work.job(job);
         let found = &self.judge.found;
         let environment = self.judge.surroundings.of[job.0].map(|at| self.judge.surroundings.environments[at].clone());
         let params = declared.params.iter();
@@ -128,7 +129,8 @@ impl Engine<'_, '_, '_> {
             gpus,
             elsewhere: self.judge.world.remotes.contains_key(&declared.target).then_some(declared.target),
             attached: false,
-            publish: true,
+            publish: declared.role != Role::Trial,
+            stop: self.stop_of(job),
         }
     }
 }

@@ -124,12 +124,13 @@ impl Sandbox {
             properties: BTreeMap::new(),
         };
         let machine = Capacity { cpus: 2, gpus: 0, memory: u64::MAX };
-        let options = Options { machine, keep_going, force: false, program: None, detach: false, attach: false };
+        let options =
+            Options { machine, keep_going, force: false, program: None, detach: false, attach: false, resume: false };
         let properties = || BTreeMap::new();
         let records =
             Records { reader: &self.history, writer: Box::new(self.history.clone()), properties: &properties };
         let mut heard = Heard::default();
-        let work = Work { plan: &plan, project: &project };
+        let work = Work::new(&plan, &project);
         let summary = drive(work, &world, records, &invocation, &options, &Interrupt::default(), &mut [&mut heard]);
         (summary.map(|driven| driven.summary), heard.0)
     }

@@ -8,16 +8,18 @@ use super::commit;
 use super::interrupt::Interrupt;
 use super::judging::{Judge, Lacking};
 use super::sharing::line::Line;
+use super::sweeping::Sweeps;
 use super::telling::Teller;
-use super::workers::{Mail, Order, Restore};
-use super::{EngineError, Options, recover};
+use super::workers::{Mail, Order};
+use super::{EngineError, Options};
 use crate::digest::Digest;
 use crate::event::{Event, Summary};
 use crate::history::Invocation;
 use crate::ids::{JobId, RunId};
+use crate::plan::job::Role;
 use crate::project::model::InputPath;
 use crate::schedule::{Schedule, State};
-use crate::staleness::{Fingerprint, Reason, Repair, Verdict};
+use crate::staleness::{Fingerprint, Reason, Verdict};
 use crate::target::watchdog::Watchdog;
 use crate::tree::Measured;
 
@@ -79,8 +81,10 @@ pub struct Engine<'e, 't, 'l> {
     pub(super) commit_failed: bool,
     /// The line to the shared cache; none where there is none.
     pub(super) line: Option<Line<'e>>,
+    /// The sweeps that go on, and their trials.
+    pub(super) sweeps: Sweeps<'e>,
     stopped: bool,
-    broken: bool,
+    pub(super) broken: bool,
     ticked: Duration,
     pub(super) summary: Summary,
 }
@@ -96,7 +100,7 @@ pub struct Finished {
 }
 
 /// What the loop starts when it needs it first.
-type Starter<'s> = &'s mut dyn FnMut();
+pub(super) type Starter<'s> = &'s mut dyn FnMut();
 
 impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     /// An engine that has done nothing yet.
@@ -133,6 +137,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             weighed: BTreeSet::new(),
             commit_failed: false,
             line: None,
+            sweeps: Sweeps::default(),
             stopped: false,
             broken: false,
             ticked: Duration::ZERO,
@@ -183,17 +188,21 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         }
         self.cut_short(interrupt);
         let mut progress = self.take_arrived(committer);
+        progress |= self.sweep_on(worker)?;
         while let Some(job) = self.schedule.next_to_judge() {
             progress = true;
-            self.judge_job(job, worker)?;
+            self.judge_job(job, worker, committer)?;
         }
         while let Some((job, gpus)) = self.schedule.next_to_start() {
             progress = true;
             self.start(job, gpus, worker, committer)?;
         }
         for (job, because, needed) in self.schedule.take_skipped() {
+            if self.is_trial(job) {
+                continue;
+            }
             self.summary.skipped += 1;
-            let because = self.judge.work.plan.jobs[because.0].name.clone();
+            let because = self.judge.work.job(because).name.clone();
             self.teller.tell(Event::JobSkipped { job, because, needed });
         }
         if self.busy == 0 && (self.broken || self.schedule.settled()) {
@@ -215,6 +224,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         let now = self.judge.world.clock.elapsed();
         if now.saturating_sub(self.ticked) >= TICK {
             self.ticked = now;
+            self.follow_trials();
             self.tell_cache();
             self.teller.tick();
         }
@@ -230,7 +240,7 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         Finished { summary: self.summary, settled, over: self.over }
     }
 
-    fn judge_job(&mut self, job: JobId, worker: Starter<'_>) -> Result<(), EngineError> {
+    fn judge_job(&mut self, job: JobId, worker: Starter<'_>, committer: Starter<'_>) -> Result<(), EngineError> {
         if let Err(error) = self.refresh(job) {
             self.fail_before_start(job, error.to_string());
             return Ok(());
@@ -266,12 +276,18 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
         }
         self.teller.tell(Event::JobJudged { job, verdict: verdict.clone() });
         match verdict {
+            Verdict::Fresh { since, .. } if self.is_trial(job) => self.trial_is_fresh(job, &since)?,
             Verdict::Fresh { since, repairs } if repairs.is_empty() => {
                 self.runs.insert(job, since);
                 self.summary.fresh += 1;
                 self.schedule.done(job);
             }
             Verdict::Fresh { since, repairs } => self.restore(job, since, &repairs, worker),
+            Verdict::Stale { reasons } | Verdict::MayRun { reasons }
+                if self.judge.work.job(job).role == Role::Sweep =>
+            {
+                self.begin_sweep(job, fingerprint, reasons, committer)?;
+            }
             Verdict::Stale { reasons } | Verdict::MayRun { reasons } => {
                 self.pending.insert(job, Pending { fingerprint, digest, reasons });
                 self.schedule.stale(job);
@@ -283,6 +299,9 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     /// Looks again at what may have changed since everything was measured: what its needs made, and what another
     /// invocation did.
     fn refresh(&mut self, job: JobId) -> Result<(), EngineError> {
+        if self.is_trial(job) {
+            return Ok(()); // it runs from what its sweep was judged by
+        }
         let plan = self.judge.work.plan;
         let mut again: Vec<InputPath> = Vec::new();
         let changed = |need: &JobId| self.dirty.contains(need);
@@ -308,92 +327,5 @@ impl<'e, 't, 'l> Engine<'e, 't, 'l> {
             self.judge.found.look_again(self.judge.world, &again)?;
         }
         Ok(())
-    }
-
-    fn restore(&mut self, job: JobId, since: RunId, repairs: &[Repair], worker: Starter<'_>) {
-        self.claim();
-        let recorded = self.judge.recorded(job);
-        let outputs = repairs.iter().filter_map(|r| recorded.iter().find(|o| o.path == r.path).cloned()).collect();
-        let scratch = self.scratch().join(format!("restore-{}", job.0));
-        self.send(Order::Restore(Restore { job, run: since, outputs, scratch }), worker);
-    }
-
-    fn scratch(&self) -> std::path::PathBuf {
-        self.judge.world.state.join("work").join(&self.invocation.id)
-    }
-
-    fn send(&mut self, order: Order, worker: Starter<'_>) {
-        self.busy += 1;
-        // A job elsewhere takes a thread that waits, and nothing else.
-        let here = usize::try_from(self.options.machine.cpus).unwrap_or(1).max(1);
-        let at_once = here + self.schedule.running_elsewhere();
-        if self.workers < self.busy.min(at_once) {
-            self.workers += 1;
-            worker();
-        }
-        let _ = self.post.orders.send(order);
-    }
-
-    fn start(
-        &mut self,
-        job: JobId,
-        gpus: Vec<u32>,
-        worker: Starter<'_>,
-        committer: Starter<'_>,
-    ) -> Result<(), EngineError> {
-        self.begin(committer);
-        self.keep_nodes()?;
-        let Some(pending) = self.pending.get(&job) else { return Ok(()) };
-        let digest = pending.digest;
-        if self.running.contains(&digest) || !self.judge.world.locks.try_lock(&digest) {
-            self.wait_for(job, digest);
-            return Ok(());
-        }
-        // Another invocation may have finished the job between the verdict and the lock.
-        let orders = self.judge.orders(job);
-        if !orders.force && !orders.no_cache && !self.lost.contains(&job) && self.judge.fresh_meanwhile(job, digest)? {
-            self.judge.world.locks.release(&digest);
-            self.moves.entry(job).or_default();
-            self.schedule.judge_again(job);
-            return Ok(());
-        }
-        self.running.insert(digest);
-        self.weigh(job);
-        let Some(pending) = self.pending.get(&job) else { return Ok(()) };
-        let task = self.task(job, gpus, pending);
-        if let Some(task) = self.placed(task, digest)? {
-            self.send(Order::Run(Box::new(task)), worker);
-        }
-        Ok(())
-    }
-
-    /// Keeps the nodes of input folders that changed, so that `why` can name the files that differ the next time.
-    fn keep_nodes(&self) -> Result<(), EngineError> {
-        for node in self.judge.world.ground.take_nodes().values() {
-            self.judge.world.store.put(node)?;
-        }
-        Ok(())
-    }
-
-    /// What is needed as soon as anything runs: the records' writer, the watchdog, its sign of life.
-    pub(super) fn begin(&mut self, committer: Starter<'_>) {
-        if std::mem::replace(&mut self.begun, true) {
-            return;
-        }
-        super::settled::forget(self.judge.world.state);
-        self.claim();
-        if let Some(program) = &self.options.program {
-            let guard = self.judge.world.locks.hold(&recover::guard_key(&self.invocation.id));
-            match Watchdog::start(program, &self.invocation.id, guard) {
-                Ok(watchdog) => self.watchdog = Some(watchdog),
-                Err(error) => self.teller.warn(None, format!("could not start the watchdog: {error}")),
-            }
-        }
-        committer();
-    }
-
-    /// Says that this invocation lives, before anything is put into its folder.
-    fn claim(&self) {
-        let _ = self.judge.world.locks.try_lock(&recover::invocation_key(&self.invocation.id));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::attempt::{self, Bench, Done, Note, Task};
 use super::publish;
+use super::sweeping::stop::Either;
 use crate::ids::{JobId, RunId};
 use crate::relpath::RelPath;
 use crate::staleness::Recorded;
@@ -56,6 +57,8 @@ pub enum Mail {
     Unblocked(JobId),
     /// From the threads that ask the shared cache.
     Cache(super::sharing::line::Answer),
+    /// A record about a sweep is on disk.
+    Sweep(super::sweeping::OnDisk),
     /// The records cannot be written.
     CommitFailed,
 }
@@ -71,6 +74,8 @@ pub fn serve(bench: Bench<'_>, orders: &Mutex<Receiver<Order>>, mail: &SyncSende
             Err(_) => return,
             Ok(Order::Run(task)) => {
                 let job = task.job;
+                let cancel = Either { all: bench.cancel, own: &task.stop };
+                let bench = Bench { cancel: &cancel, ..bench };
                 let done = attempt::carry_out(bench, &task, &mut |note| drop(mail.send(Mail::Note(job, note))));
                 Mail::Done(job, done)
             }

@@ -3,13 +3,16 @@
 //! The engine tells events, in order, from its own thread; listeners may not reach back into it. A listener that needs a
 //! fact the stream lacks gets a new event, not a back door. The wire form (`--json`) is public: `kind` in kebab-case.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::ids::{JobId, JobName, RunId};
 use crate::launch::Outcome;
 use crate::relpath::RelPath;
 use crate::staleness::{Reason, Verdict};
+use crate::value::Value;
 
 /// The version of the event stream, told by the first event.
 pub const FORMAT: u32 = 1;
@@ -171,6 +174,53 @@ pub enum Event {
         because: JobName,
         needed: bool,
     },
+    /// A sweep begins, or goes on where it was: `known` of its trials are over.
+    SweepStarted {
+        job: JobId,
+        sweep: String,
+        sampling: String,
+        metric: String,
+        maximize: bool,
+        max_trials: Option<u32>,
+        known: usize,
+        reasons: Vec<Reason>,
+    },
+    /// A trial begins to be a job; it is registered by the event before.
+    TrialProposed {
+        sweep: JobId,
+        job: JobId,
+        number: u32,
+        values: BTreeMap<String, Value>,
+    },
+    /// A running trial logged the metric. Ephemeral.
+    TrialLogged {
+        sweep: JobId,
+        job: JobId,
+        number: u32,
+        interval: usize,
+        value: f64,
+    },
+    /// A trial is over, in this invocation.
+    TrialEnded {
+        sweep: JobId,
+        job: Option<JobId>,
+        number: u32,
+        state: TrialState,
+        objective: Option<f64>,
+        cached: bool,
+        why: Option<String>,
+        is_best: bool,
+    },
+    /// A sweep is over; what the best trial left is published.
+    SweepFinished {
+        job: JobId,
+        sweep: String,
+        trials: usize,
+        completed: usize,
+        failed: usize,
+        stopped: usize,
+        best: Option<BestTrial>,
+    },
     /// In a dry run: it would run, or might.
     JobWouldRun {
         job: JobId,
@@ -185,6 +235,63 @@ pub enum Event {
     InvocationFinished {
         summary: Summary,
     },
+}
+
+/// What became of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialState {
+    /// It is proposed and has not begun.
+    Proposed,
+    /// Its run goes on, or went on when its invocation ended.
+    Running,
+    /// It ran to its end, or a run of the same fingerprint was known.
+    Completed,
+    /// Its run failed, timed out, or could not be carried out.
+    Failed,
+    /// The policy ended it before its time.
+    Stopped,
+}
+
+impl TrialState {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Proposed, Self::Running, Self::Completed, Self::Failed, Self::Stopped]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+
+    /// Whether nothing more will happen to it in this sweep.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Stopped)
+    }
+}
+
+/// The best trial of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BestTrial {
+    /// Its number.
+    pub number: u32,
+    /// The job that it is.
+    pub job: JobName,
+    /// Its run.
+    pub run: RunId,
+    /// The metric.
+    pub objective: f64,
 }
 
 /// What an invocation came to.
@@ -205,6 +312,12 @@ pub struct Summary {
     /// Submitted elsewhere, and left there.
     #[serde(skip_serializing_if = "is_none")]
     pub detached: usize,
+    /// Trials that ran and failed; what that means is their sweep's to say.
+    #[serde(skip_serializing_if = "is_none")]
+    pub trials_failed: usize,
+    /// Trials that a policy ended before their time.
+    #[serde(skip_serializing_if = "is_none")]
+    pub trials_stopped: usize,
     /// In a dry run: would run.
     pub would_run: usize,
     /// In a dry run: may run, depending on others.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::sweeps::{Sweep, Trial};
 use super::{Entry, History, HistoryError, Invocation, Query, Run, Status, candidates, lost};
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
@@ -23,6 +24,8 @@ struct Records {
     keys: BTreeMap<Digest, Key>,
     pins: BTreeSet<RunId>,
     logged: BTreeMap<RunId, Logged>,
+    sweeps: Vec<Sweep>,
+    trials: BTreeMap<(String, u32), Trial>,
 }
 
 impl MemoryHistory {
@@ -131,6 +134,13 @@ impl History for MemoryHistory {
                     }
                     records.log(&salvaged.run, &salvaged.logged);
                 }
+                Entry::Sweep(sweep) => match records.sweeps.iter_mut().find(|other| other.id == sweep.id) {
+                    Some(other) => other.clone_from(sweep),
+                    None => records.sweeps.push((**sweep).clone()),
+                },
+                Entry::Trial(trial) => {
+                    records.trials.insert((trial.sweep.clone(), trial.number), (**trial).clone());
+                }
             }
         }
         Ok(())
@@ -159,6 +169,14 @@ impl History for MemoryHistory {
 
     fn logged(&self, run: &RunId) -> Result<Option<Logged>, HistoryError> {
         Ok(self.records().logged.get(run).cloned())
+    }
+
+    fn sweeps(&self) -> Result<Vec<Sweep>, HistoryError> {
+        Ok(self.records().sweeps.iter().rev().cloned().collect())
+    }
+
+    fn trials(&self, sweep: &str) -> Result<Vec<Trial>, HistoryError> {
+        Ok(self.records().trials.values().filter(|trial| trial.sweep == sweep).cloned().collect())
     }
 
     fn retag(&mut self, run: &RunId, tags: &BTreeMap<String, String>) -> Result<(), HistoryError> {

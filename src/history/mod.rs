@@ -6,6 +6,7 @@
 mod logged;
 pub mod memory;
 pub mod sqlite;
+pub mod sweeps;
 
 #[cfg(test)]
 mod tests;
@@ -339,6 +340,18 @@ pub trait History: Send {
     /// Where the database cannot be read.
     fn tickets(&self, fingerprint: Option<&Digest>) -> Result<Vec<(Ticket, Run)>, HistoryError>;
 
+    /// All sweeps, newest first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn sweeps(&self) -> Result<Vec<sweeps::Sweep>, HistoryError>;
+
+    /// The trials of a sweep, in the order of their numbers.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn trials(&self, sweep: &str) -> Result<Vec<sweeps::Trial>, HistoryError>;
+
     /// What the user should know, since this was last asked: a damaged history that was set aside, and where.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -358,6 +371,10 @@ pub enum Entry {
     Ended(Box<Ended>),
     /// What the script of a run logged whose amlrun died under it.
     Salvaged(Box<Salvaged>),
+    /// A sweep as it stands now.
+    Sweep(Box<sweeps::Sweep>),
+    /// A trial as it stands now.
+    Trial(Box<sweeps::Trial>),
 }
 
 /// The end of a run whose invocation died under it, found out by another one at `noticed`.

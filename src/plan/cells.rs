@@ -13,7 +13,8 @@ use crate::value::Value;
 
 use super::Request;
 use super::expand::{Paths, Values};
-use super::job::{Command, Input, Job, Output, Runner};
+use super::job::{Command, Input, Job, Output, Role, Runner};
+use super::trial;
 
 /// More cells than anybody means.
 const MOST_CELLS: usize = 100_000;
@@ -89,6 +90,7 @@ pub(super) type OfJob = (usize, Diagnostic);
 pub(super) fn jobs(
     project: &Project,
     settings: &Settings<'_>,
+    goals: &[String],
     root: &Path,
     faults: &mut Vec<Diagnostic>,
 ) -> (Vec<Job>, Vec<OfJob>) {
@@ -97,9 +99,12 @@ pub(super) fn jobs(
     for (index, experiment) in project.experiments.iter().enumerate() {
         check_sources(experiment, faults);
         let first = faults.len();
-        for (number, cell) in cells(experiment, settings, faults).into_iter().enumerate() {
+        let pins = trial::pins(experiment, settings, goals);
+        for (number, mut cell) in cells(experiment, settings, faults).into_iter().enumerate() {
             let before = faults.len();
-            let (job, missing) = job(project, settings, root, (index, experiment), cell, faults);
+            cell.extend(pins.iter().cloned());
+            let role = trial::role(experiment, &cell);
+            let (job, missing) = job(project, settings, root, (index, experiment), (cell, role), faults);
             unset.extend(missing.into_iter().map(|fault| (jobs.len(), fault)));
             jobs.push(job);
             // The cells of one experiment have the same faults; those of the first few are enough.
@@ -156,12 +161,12 @@ pub(super) fn shown(value: &Value) -> String {
     if text.is_empty() || text.contains(awkward) { crate::amlfile::quoted(&text) } else { text }
 }
 
-fn job(
+pub(super) fn job(
     project: &Project,
     settings: &Settings<'_>,
     root: &Path,
     (index, experiment): (usize, &Experiment),
-    cell: Vec<(String, Value)>,
+    (cell, role): (Vec<(String, Value)>, Role),
     faults: &mut Vec<Diagnostic>,
 ) -> (Job, Vec<Diagnostic>) {
     let mut values = Values {
@@ -169,10 +174,12 @@ fn job(
         settings,
         experiment,
         cell: &cell,
+        role,
         used: BTreeMap::new(),
         faults,
         unset: Vec::new(),
         unknown: 0,
+        searched: 0,
     };
     let mut inputs: Vec<Input> =
         experiment.inputs.iter().filter_map(|input| input_of(&mut values, input, root)).collect();
@@ -192,12 +199,20 @@ fn job(
         }
     }
     let paths = Paths { inputs: &inputs, outputs: &outputs };
-    let arguments: Vec<String> =
+    // What the command names reaches the script by it; what a sweep searches and nothing names is appended.
+    let used = std::mem::take(&mut values.used);
+    let mut arguments: Vec<String> =
         experiment.arguments.iter().map(|(text, span)| values.with_paths(text, span, paths)).collect();
+    let line = match &experiment.action {
+        Action::Command(text, span) => values.shell(text, span, paths),
+        Action::Script(..) => String::new(),
+    };
+    arguments.extend(trial::appended(experiment, &cell, &values.used));
+    values.used.extend(used);
     let command = match &experiment.action {
         Action::Script(script, _) => Command::Script { script: script.clone(), arguments, runner: runner(script) },
-        Action::Command(text, span) => {
-            let mut line = values.shell(text, span, paths);
+        Action::Command(..) => {
+            let mut line = line;
             for argument in &arguments {
                 line.push(' ');
                 line.push_str(&shell_words::quote(argument));
@@ -214,11 +229,14 @@ fn job(
     if let Some(choice) = experiment.azureml.as_ref().or(environment.and_then(|found| found.azureml.as_ref())) {
         variables.insert(AZUREML_VARIABLE.to_owned(), choice.clone());
     }
+    trial::all_have_values(&mut values);
     let (mut params, unset) = (values.used, values.unset);
+    params.extend(trial::definition(experiment, role));
     for (axis, value) in &cell {
         params.entry(axis.clone()).or_insert_with(|| value.clone());
     }
     let job = Job {
+        role,
         name: name(experiment, &cell),
         experiment: index,
         cell,

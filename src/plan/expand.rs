@@ -10,7 +10,8 @@ use crate::relpath::RelPath;
 use crate::value::Value;
 
 use super::cells::Settings;
-use super::job::{Input, Output};
+use super::job::{Input, Output, Role};
+use super::trial;
 
 /// Deeper than any parameter is made of others, but for one that is made of itself (which `project` tells).
 const DEEPEST: usize = 32;
@@ -21,6 +22,7 @@ pub(super) struct Values<'p> {
     pub(super) settings: &'p Settings<'p>,
     pub(super) experiment: &'p Experiment,
     pub(super) cell: &'p [(String, Value)],
+    pub(super) role: Role,
     /// What was used so far.
     pub(super) used: BTreeMap<String, Value>,
     pub faults: &'p mut Vec<Diagnostic>,
@@ -28,6 +30,8 @@ pub(super) struct Values<'p> {
     pub(super) unset: Vec<Diagnostic>,
     /// How many names were met that name nothing.
     pub(super) unknown: usize,
+    /// How many names of searched parameters were met, which have no value before a trial is proposed.
+    pub(super) searched: usize,
 }
 
 /// The paths of a cell, for `${inputs.x}` and `${outputs.x}`.
@@ -40,9 +44,13 @@ pub(super) struct Paths<'j> {
 impl Values<'_> {
     /// The path of an input or an output; none where a name in it names nothing, which `project` tells.
     pub(super) fn path_text(&mut self, declared: &Declared) -> Option<String> {
-        let before = self.unknown;
+        let before = (self.unknown, self.searched);
         let text = self.with_paths(&declared.path, &declared.span, Paths { inputs: &[], outputs: &[] });
-        (self.unknown == before).then_some(text)
+        if self.searched != before.1 {
+            self.faults.push(trial::searched_path(self.experiment, declared));
+            return None;
+        }
+        (self.unknown == before.0).then_some(text)
     }
 
     /// A text with paths in it.
@@ -125,6 +133,7 @@ impl Values<'_> {
     fn stand_in(&mut self, out: &mut String, name: &str) {
         let searched = self.experiment.sweep.as_ref().is_some_and(|sweep| sweep.names().contains(&name.trim()));
         self.unknown += usize::from(!searched);
+        self.searched += usize::from(searched);
         out.extend(["${", name, "}"]);
     }
 
@@ -177,7 +186,9 @@ impl Values<'_> {
         if let Some(value) = self.settings.set.get(name) {
             return Some((plain(value), self.experiment.span.clone()));
         }
-        if self.experiment.sweep.as_ref().is_some_and(|sweep| sweep.names().contains(&name)) {
+        let searched = || self.experiment.sweep.as_ref().is_some_and(|sweep| sweep.names().contains(&name));
+        // A conditional parameter that this trial's values leave out has its default.
+        if self.role == Role::Sweep && searched() {
             return None;
         }
         self.experiment.params.get(name).or_else(|| self.project.params.get(name)).cloned()

@@ -109,7 +109,7 @@ impl<'g> Goal<'g> {
 /// `train[alpha=0.1]`: all cells with these values on these axes.
 pub(super) struct Cell<'t> {
     pub(super) experiment: &'t str,
-    values: Vec<(&'t str, &'t str)>,
+    pub(super) values: Vec<(&'t str, &'t str)>,
 }
 
 impl<'t> Cell<'t> {

@@ -9,6 +9,8 @@ use crate::project::model::{Distributed, InputPath, Isolation, Resources};
 use crate::relpath::RelPath;
 use crate::value::Value;
 
+use super::Request;
+
 /// One job of a plan.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -56,8 +58,22 @@ pub struct Job {
     pub needs: Vec<JobId>,
     /// Whether the request asked for it, or only a job that needs it.
     pub goal: bool,
+    /// What it is of a sweep.
+    pub role: Role,
     /// Where the experiment's name stands in the text.
     pub span: Span,
+}
+
+/// What a job is of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Nothing: it runs, and what it leaves is published.
+    #[default]
+    Plain,
+    /// A sweep: its trials run, and it publishes what the best of them left. Searched parameters have no values in it.
+    Sweep,
+    /// A trial, which a sweep proposed: it runs from what the sweep began with, and publishes nothing.
+    Trial,
 }
 
 /// What a job runs, interpolated.
@@ -129,4 +145,6 @@ pub struct Plan {
     pub needed_by: Vec<Vec<JobId>>,
     /// The workspace's folder, absolute.
     pub root: PathBuf,
+    /// What it was made for; trials are planned by it while a sweep goes on.
+    pub request: Request,
 }

@@ -11,6 +11,7 @@ pub mod job;
 mod order;
 mod outputs;
 pub mod request;
+pub mod trial;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ use crate::project::model::Project;
 pub use expand::in_quotes as quoted_after;
 pub use job::{Job, Plan};
 pub use request::Request;
+pub use trial::trial;
 
 /// Plans a request. The plan is only to be carried out where there is no error among the faults; a fault `nothing-matched`
 /// says that a goal names nothing. `root` is the workspace's folder, absolute.
@@ -27,11 +29,11 @@ pub use request::Request;
 pub fn build(project: &Project, request: &Request, root: PathBuf) -> (Plan, Vec<Diagnostic>) {
     let mut faults = Vec::new();
     let settings = cells::settings(project, request, &mut faults);
-    let (mut jobs, unset) = cells::jobs(project, &settings, &root, &mut faults);
+    let (mut jobs, unset) = cells::jobs(project, &settings, &request.goals, &root, &mut faults);
     let declared_outputs = declared::globs(project, &jobs);
     let goals = goals::select(&request.goals, project, &mut jobs, &root);
     let edges = graph::connect(project, &mut jobs, &mut faults);
-    let mut plan = Plan { declared_outputs, root, ..Plan::default() };
+    let mut plan = Plan { declared_outputs, root, request: request.clone(), ..Plan::default() };
     let wanted = order::wanted(&jobs);
     faults.extend(unset.into_iter().filter(|(job, _)| wanted[*job]).map(|(_, fault)| fault));
     match order::order(&jobs) {

@@ -16,5 +16,6 @@ pub mod runs;
 pub mod schema;
 pub mod snapshot;
 pub mod status;
+pub mod sweep;
 pub mod targets;
 pub mod watch;

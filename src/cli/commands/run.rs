@@ -104,7 +104,7 @@ impl<'c> Ready<'c> {
     /// What is carried out.
     #[must_use]
     pub fn work(&self) -> Work<'_> {
-        Work { plan: &self.plan, project: &self.loaded.project }
+        Work::new(&self.plan, &self.loaded.project)
     }
 }
 
@@ -141,6 +141,7 @@ pub fn drive_once(
         program: Some("/proc/self/exe".into()),
         detach: options.detach,
         attach: options.attach,
+        resume: options.resume,
     };
     // It writes nothing, but may set a damaged history aside.
     let reader = parts.history(true);

@@ -71,7 +71,7 @@ fn states(options: &PlanOptions, common: &Common, here: &Surroundings, elsewhere
     let clock = SystemClock::new();
     let parts = Parts::new(&loaded, &plan, here, &clock)?;
     let history = parts.history(false);
-    let work = Work { plan: &plan, project: &loaded.project };
+    let work = Work::new(&plan, &loaded.project);
     let judged = inspect::inspect(work, &parts.world(), &history, false, &mut Teller::new(&clock, &mut []))
         .map_err(|error| assemble::engine_error(error, &loaded, &plan))?;
     let places = Places::new(&loaded.project, &plan, &loaded.source);

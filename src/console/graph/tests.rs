@@ -11,6 +11,7 @@ use crate::value::Value;
 
 fn job(name: &str, needs: &[usize]) -> Job {
     Job {
+        role: crate::plan::job::Role::Plain,
         name: JobName(name.into()),
         experiment: 0,
         cell: vec![],
@@ -48,7 +49,7 @@ fn job(name: &str, needs: &[usize]) -> Job {
 
 fn plan(jobs: &[(&str, &[usize])]) -> Plan {
     let jobs = jobs.iter().map(|(name, needs)| job(name, needs)).collect();
-    Plan { jobs, declared_outputs: vec![], needed_by: vec![], root: PathBuf::from("/") }
+    Plan { jobs, declared_outputs: vec![], needed_by: vec![], root: PathBuf::from("/"), ..Plan::default() }
 }
 
 fn diamond() -> Plan {

@@ -161,7 +161,7 @@ impl Engine<'_, '_, '_> {
         if !is_stale || !line.sharing.reads() || !line.asked.insert((job, digest, is_lost)) {
             return false;
         }
-        let declared = &self.judge.work.plan.jobs[job.0];
+        let declared = self.judge.work.job(job);
         let wanted = pull::Wanted {
             key: digest,
             job: declared.name.to_string(),
@@ -237,7 +237,7 @@ impl Engine<'_, '_, '_> {
         for (job, record, hold) in arrived {
             self.begin(committer);
             let address = self.line.as_ref().map(|line| line.sharing.remote.address().to_owned()).unwrap_or_default();
-            let declared = &self.judge.work.plan.jobs[job.0];
+            let declared = self.judge.work.job(job);
             let experiment = self.judge.work.project.experiments[declared.experiment].name.clone();
             let local = localized(*record, declared.name.clone(), experiment, &address, self.judge.history);
             self.teller.tell(Event::CacheHit {
@@ -248,6 +248,7 @@ impl Engine<'_, '_, '_> {
                 started: local.record.begun.started,
             });
             let Record { key, begun, ended, invocation, environment, .. } = local.record;
+            self.trial_arrived(job, &ended);
             self.judge.learn(job, key, Past { run: ended.run.clone(), outputs: ended.outputs.clone() });
             if local.is_new {
                 self.commit_imported(Box::new(invocation), Box::new(begun), Box::new(ended), environment, hold);
@@ -373,8 +374,13 @@ impl Engine<'_, '_, '_> {
         for entry in Entry::imported(invocation, begun, ended) {
             let last = matches!(entry, Entry::Ended(_));
             let hold = hold.take_if(|_| last).unwrap_or_default();
-            let _ =
-                self.post.committer.send(commit::Order { entry, key: key.take(), release: None, hold, waiting: None });
+            let _ = self.post.committer.send(commit::Order {
+                entries: vec![entry],
+                key: key.take(),
+                release: None,
+                hold,
+                waiting: None,
+            });
         }
     }
 }

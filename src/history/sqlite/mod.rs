@@ -11,6 +11,7 @@ mod open;
 mod place;
 mod read;
 mod schema;
+mod sweeps;
 mod write;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use self::open::{Fault, Opened};
+use super::sweeps::{Sweep, Trial};
 use super::{Begun, Entry, History, HistoryError, Invocation, Query, Run};
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
@@ -227,7 +229,8 @@ impl History for SqliteHistory {
         if done.is_ok() {
             for entry in batch {
                 match entry {
-                    Entry::Elsewhere(_) | Entry::Ticket(_) | Entry::Salvaged(_) => {}
+                    Entry::Elsewhere(_) | Entry::Ticket(_) | Entry::Salvaged(_) | Entry::Sweep(_) | Entry::Trial(_) => {
+                    }
                     Entry::Begun(begun) => drop(state.begun.insert(begun.run.clone(), (**begun).clone())),
                     Entry::Ended(ended) => drop(state.begun.remove(&ended.run)),
                 }
@@ -257,6 +260,14 @@ impl History for SqliteHistory {
 
     fn logged(&self, run: &RunId) -> Result<Option<Logged>, HistoryError> {
         self.read(|c| logged::of(c, run))
+    }
+
+    fn sweeps(&self) -> Result<Vec<Sweep>, HistoryError> {
+        self.read(sweeps::sweeps)
+    }
+
+    fn trials(&self, sweep: &str) -> Result<Vec<Trial>, HistoryError> {
+        self.read(|c| sweeps::trials(c, sweep))
     }
 
     fn retag(&mut self, run: &RunId, tags: &BTreeMap<String, String>) -> Result<(), HistoryError> {

@@ -12,7 +12,7 @@ pub(super) const FORMAT: u32 = STEPS.len() as u32;
 const APPLICATION: u32 = 0x616d_6c00;
 
 /// `STEPS[n]` leads from format `n` to `n + 1`.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
 CREATE TABLE invocation (
     id         TEXT PRIMARY KEY,
@@ -111,6 +111,42 @@ CREATE TABLE series (
     points BLOB NOT NULL,      -- as src/logged/series.rs writes them
     PRIMARY KEY (run, child, metric)
 ) STRICT;
+",
+    "
+CREATE TABLE sweep (
+    seq        INTEGER PRIMARY KEY,  -- in the order of their beginnings
+    id         TEXT NOT NULL UNIQUE,
+    job        TEXT NOT NULL,
+    experiment TEXT NOT NULL,
+    key        BLOB NOT NULL,        -- what its proposals and their results depend on
+    invocation TEXT NOT NULL,
+    started    INTEGER NOT NULL,
+    ended      INTEGER,
+    state      TEXT NOT NULL,
+    metric     TEXT NOT NULL,
+    maximize   INTEGER NOT NULL,
+    sampling   TEXT NOT NULL,
+    max_trials INTEGER,
+    best       INTEGER,              -- the number of the best trial
+    run        TEXT,                 -- the run that stands for the sweep
+    why        TEXT
+) STRICT;
+
+CREATE TABLE trial (
+    sweep     TEXT NOT NULL,
+    number    INTEGER NOT NULL,
+    job       TEXT NOT NULL,
+    vals      TEXT NOT NULL,         -- JSON: pairs of name and value, in the order of the space
+    proposed  INTEGER NOT NULL,
+    state     TEXT NOT NULL,
+    run       TEXT,
+    cached    INTEGER NOT NULL,
+    objective TEXT,                  -- a number as text: it may be NaN
+    logged    TEXT NOT NULL,         -- numbers as text, between blanks
+    why       TEXT,
+    ended     INTEGER,
+    PRIMARY KEY (sweep, number)
+) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -134,6 +134,8 @@ pub(super) fn record(
                     transaction.execute(sql, params![ticket.run.0, ticket.target, ticket.place])?;
                 }
                 Entry::Salvaged(salvaged) => super::logged::salvage(&transaction, salvaged)?,
+                Entry::Sweep(sweep) => super::sweeps::put_sweep(&transaction, sweep)?,
+                Entry::Trial(trial) => super::sweeps::put_trial(&transaction, trial)?,
                 Entry::Ended(ended) => {
                     if !ends.end(ended)? {
                         lost.push(ended.run.clone());

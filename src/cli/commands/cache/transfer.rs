@@ -111,7 +111,7 @@ fn transfer(
     let (world, invocation) = (parts.world(), assemble::invocation(here, &loaded, &clock));
     let Some(sharing) = world.shared else { return Ok(Exit::Done) };
     let scratch = Scratch::new(&world, &invocation.id);
-    let (work, reader) = (Work { plan: &plan, project: &loaded.project }, parts.history(true));
+    let (work, reader) = (Work::new(&plan, &loaded.project), parts.history(true));
     let mut writer = parts.history(true);
     let mut listener = console::listener(assemble::choice(&Common { json: false, ..common.clone() }, here, false));
     let mut listeners: [&mut dyn crate::event::Listener; 1] = [&mut *listener];

@@ -51,7 +51,7 @@ pub(super) fn adopt(amlfile: &Path, locks: &[Locked], common: &Common, here: &Su
     let reader = parts.history(true);
     let mut writer = parts.history(true);
     let invocation = assemble::invocation(here, &loaded, &clock);
-    let work = Work { plan: &plan, project: &loaded.project };
+    let work = Work::new(&plan, &loaded.project);
     let chosen = |name: &str| holds.contains(&name);
     let note = "adopted from dvc.lock: DVC ran it, amlrun did not";
     let adopted = adopt::adopt(work, &parts.world(), &reader, &mut writer, &invocation, &chosen, note)

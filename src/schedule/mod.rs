@@ -58,6 +58,7 @@ pub struct Schedule {
     needed_by: Vec<Vec<JobId>>,
     missing: Vec<usize>,
     demands: Vec<Capacity>,
+    machine: Capacity,
     free: Capacity,
     free_gpus: BTreeSet<u32>,
     granted: Vec<Vec<u32>>,
@@ -73,6 +74,15 @@ pub struct Schedule {
     keep_going: bool,
 }
 
+/// A demand that the machine can meet.
+fn cut(demand: Capacity, machine: Capacity) -> Capacity {
+    Capacity {
+        cpus: demand.cpus.clamp(1, machine.cpus.max(1)),
+        gpus: demand.gpus.min(machine.gpus),
+        memory: demand.memory.min(machine.memory),
+    }
+}
+
 impl Schedule {
     /// A schedule of jobs with these needs (by place) and demands, on a machine of this capacity. Demands beyond the
     /// machine are cut down to it: such a job runs alone.
@@ -84,11 +94,6 @@ impl Schedule {
                 needed_by[need.0].push(JobId(job));
             }
         }
-        let cut = |demand: &Capacity| Capacity {
-            cpus: demand.cpus.clamp(1, machine.cpus.max(1)),
-            gpus: demand.gpus.min(machine.gpus),
-            memory: demand.memory.min(machine.memory),
-        };
         let missing: Vec<usize> = needs.iter().map(Vec::len).collect();
         let ready: BTreeSet<JobId> = (0..needs.len()).map(JobId).filter(|job| missing[job.0] == 0).collect();
         let states = missing.iter().map(|&n| if n == 0 { State::Ready } else { State::Waiting }).collect();
@@ -98,7 +103,8 @@ impl Schedule {
             unsettled: missing.len(),
             granted: vec![Vec::new(); missing.len()],
             missing,
-            demands: demands.iter().map(cut).collect(),
+            demands: demands.iter().map(|demand| cut(*demand, machine)).collect(),
+            machine,
             free: Capacity { cpus: machine.cpus.max(1), ..machine },
             free_gpus: (0..machine.gpus).collect(),
             elsewhere: BTreeMap::new(),
@@ -109,6 +115,35 @@ impl Schedule {
             skipped: Vec::new(),
             keep_going,
         }
+    }
+
+    /// One more job, which needs nothing: a trial that a sweep proposed.
+    pub fn add(&mut self, demand: Capacity) -> JobId {
+        let job = JobId(self.states.len());
+        self.states.push(State::Waiting);
+        self.needed_by.push(Vec::new());
+        self.missing.push(0);
+        self.demands.push(cut(demand, self.machine));
+        self.granted.push(Vec::new());
+        self.unsettled += 1;
+        self.set(job, self.instead.unwrap_or(State::Ready));
+        job
+    }
+
+    /// How many jobs of this demand the machine has room for when nothing else runs.
+    #[must_use]
+    pub fn room(&self, demand: Capacity) -> u32 {
+        let demand = cut(demand, self.machine);
+        let by_memory = self.machine.memory.checked_div(demand.memory).unwrap_or(u64::MAX);
+        let by_memory = u32::try_from(by_memory).unwrap_or(u32::MAX);
+        let by_gpus = self.machine.gpus.checked_div(demand.gpus).unwrap_or(u32::MAX);
+        (self.machine.cpus.max(1) / demand.cpus).min(by_gpus).min(by_memory).max(1)
+    }
+
+    /// Whether nothing new begins any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.instead.is_some()
     }
 
     /// A job runs elsewhere: it takes nothing of this machine, but one of this many places of its pool.
@@ -192,6 +227,11 @@ impl Schedule {
     /// It waits for something outside of this schedule, and gives up its room.
     pub fn park(&mut self, job: JobId) {
         self.set(job, State::Judging);
+    }
+
+    /// It failed, and nothing else suffers for it: a trial of a sweep.
+    pub fn failed_alone(&mut self, job: JobId) {
+        self.set(job, State::Failed);
     }
 
     /// It failed: the jobs that need it are skipped, and all that did not begin unless `keep_going`.
@@ -289,105 +329,4 @@ impl Schedule {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn one(cpus: u32) -> Capacity {
-        Capacity { cpus, gpus: 0, memory: 0 }
-    }
-
-    #[test]
-    fn needs_come_first_and_a_failure_skips_what_needs_it() {
-        let needs = [vec![], vec![JobId(0)], vec![JobId(1)], vec![]];
-        let mut schedule = Schedule::new(&needs, &[one(1); 4], one(2), true);
-        assert_eq!(schedule.next_to_judge(), Some(JobId(0)));
-        assert_eq!(schedule.next_to_judge(), Some(JobId(3)));
-        assert_eq!(schedule.next_to_judge(), None);
-        schedule.stale(JobId(0));
-        schedule.stale(JobId(3));
-        assert_eq!(schedule.next_to_start().map(|s| s.0), Some(JobId(0)));
-        schedule.failed(JobId(0));
-        assert_eq!(schedule.take_skipped(), [(JobId(1), JobId(0), true), (JobId(2), JobId(0), true)]);
-        assert_eq!(schedule.next_to_start().map(|s| s.0), Some(JobId(3)));
-        schedule.done(JobId(3));
-        assert!(schedule.settled());
-    }
-
-    #[test]
-    fn jobs_elsewhere_take_places_there_and_nothing_here() {
-        let mut schedule = Schedule::new(&vec![vec![]; 4], &[one(1); 4], one(1), false);
-        for job in 0..3 {
-            schedule.send_elsewhere(JobId(job), 7, 2);
-        }
-        while let Some(job) = schedule.next_to_judge() {
-            schedule.stale(job);
-        }
-        let mut started: Vec<usize> = std::iter::from_fn(|| schedule.next_to_start()).map(|(job, _)| job.0).collect();
-        assert_eq!(started, [0, 1, 3], "two there, one here");
-        assert_eq!(schedule.running_elsewhere(), 2);
-        schedule.done(JobId(0));
-        started.extend(schedule.next_to_start().map(|(job, _)| job.0));
-        assert_eq!(started, [0, 1, 3, 2]);
-    }
-
-    #[test]
-    fn gpus_are_granted_by_number_and_given_back() {
-        let gpu = Capacity { cpus: 1, gpus: 1, memory: 0 };
-        let mut schedule =
-            Schedule::new(&[vec![], vec![], vec![]], &[gpu; 3], Capacity { cpus: 8, gpus: 2, memory: 0 }, false);
-        for _ in 0..3 {
-            let job = schedule.next_to_judge().unwrap();
-            schedule.stale(job);
-        }
-        assert_eq!(schedule.next_to_start(), Some((JobId(0), vec![0])));
-        assert_eq!(schedule.next_to_start(), Some((JobId(1), vec![1])));
-        assert_eq!(schedule.next_to_start(), None);
-        schedule.done(JobId(0));
-        assert_eq!(schedule.next_to_start(), Some((JobId(2), vec![0])));
-    }
-
-    proptest! {
-        /// Everything settles, nothing starts before its needs, never more runs than there is room for, and what needs a
-        /// failed job is skipped.
-        #[test]
-        fn every_schedule_settles(
-            edges in prop::collection::vec(prop::collection::vec(0usize..40, 0..4), 1..40),
-            fates in prop::collection::vec(0u8..4, 40),
-            cpus in prop::collection::vec(1u32..4, 40),
-            room in 1u32..4,
-            keep_going: bool,
-        ) {
-            let needs: Vec<Vec<JobId>> = edges.iter().enumerate()
-                .map(|(i, from)| {
-                    let set: BTreeSet<JobId> = from.iter().filter(|&&f| f < i).map(|&f| JobId(f)).collect();
-                    set.into_iter().collect()
-                })
-                .collect();
-            let demands: Vec<Capacity> = (0..needs.len()).map(|i| one(cpus[i])).collect();
-            let mut schedule = Schedule::new(&needs, &demands, one(room), keep_going);
-            let mut running: Vec<JobId> = Vec::new();
-            for _ in 0..10_000 {
-                while let Some(job) = schedule.next_to_judge() {
-                    prop_assert!(needs[job.0].iter().all(|n| schedule.state(*n) == State::Done));
-                    if fates[job.0] == 0 { schedule.done(job) } else { schedule.stale(job) }
-                }
-                while let Some((job, _)) = schedule.next_to_start() {
-                    running.push(job);
-                    let used: u32 = running.iter().map(|j| demands[j.0].cpus.min(room)).sum();
-                    prop_assert!(used <= room);
-                }
-                if running.is_empty() { break; }
-                let job = running.remove(0);
-                if fates[job.0] == 1 { schedule.failed(job); } else { schedule.done(job) }
-            }
-            prop_assert!(schedule.settled());
-            for (i, needs) in needs.iter().enumerate() {
-                if needs.iter().any(|n| matches!(schedule.state(*n), State::Failed | State::Skipped(_) | State::Stopped(_))) {
-                    prop_assert!(matches!(schedule.state(JobId(i)), State::Skipped(_) | State::Stopped(_)));
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,133 @@
+//! What is told of sweeps and their trials.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::event::{Event, TrialState};
+use crate::ids::JobId;
+
+use super::clean::clean;
+use super::style::Paint;
+use super::telling::Teller;
+use super::words;
+
+/// What is known of the sweeps that go on.
+#[derive(Debug, Default)]
+pub struct Sweeps {
+    /// The metric of each.
+    metrics: BTreeMap<JobId, String>,
+    trials: BTreeSet<JobId>,
+}
+
+impl Sweeps {
+    /// A job is a trial.
+    pub fn add(&mut self, job: JobId) {
+        self.trials.insert(job);
+    }
+
+    /// Whether a job is a trial.
+    #[must_use]
+    pub fn is_trial(&self, job: JobId) -> bool {
+        self.trials.contains(&job)
+    }
+}
+
+impl Teller {
+    /// Adds the lines of an event of a sweep.
+    pub(super) fn sweep(&mut self, to: &mut String, event: &Event) {
+        match event {
+            Event::SweepStarted { job, sampling, metric, maximize, max_trials, known, .. } => {
+                self.sweeps.metrics.insert(*job, metric.clone());
+                let goal = if *maximize { "maximizes" } else { "minimizes" };
+                let mut rest = format!(" {goal} {}, {}", clean(metric), clean(sampling));
+                if let Some(most) = max_trials {
+                    let _ = write!(rest, ", at most {}", words::count(usize::try_from(*most).unwrap_or(0), "trial"));
+                }
+                if *known > 0 {
+                    let _ = write!(rest, "; goes on after {}", words::count(*known, "trial"));
+                }
+                self.fact(to, *job, Paint::Active, "sweep", &rest);
+            }
+            Event::TrialEnded { sweep, job, state, objective, why, is_best, number, .. } => match (state, why) {
+                (TrialState::Stopped, Some(why)) => {
+                    self.fact(to, job.unwrap_or(*sweep), Paint::Caution, "stopped", &format!(": {}", clean(why)));
+                }
+                (TrialState::Failed, Some(why)) if job.is_none() => {
+                    self.fact(to, *sweep, Paint::Bad, "failed", &format!(": trial {number}: {}", clean(why)));
+                }
+                _ => {
+                    if let Some(value) = objective.filter(|_| *is_best) {
+                        let metric = self.sweeps.metrics.get(sweep).map_or("", String::as_str);
+                        let rest = format!(" so far: {} = {value} (trial {number})", clean(metric));
+                        self.fact(to, *sweep, Paint::Good, "best", &rest);
+                    }
+                }
+            },
+            Event::SweepFinished { job, trials, failed, stopped, best, .. } => {
+                let metric = self.sweeps.metrics.get(job).map_or("", String::as_str);
+                let mut rest = String::new();
+                if let Some(best) = best {
+                    let name = words::name(&best.job.0);
+                    let _ = write!(rest, ": {} = {}, {name} (run {})", clean(metric), best.objective, best.run.short());
+                }
+                let _ = write!(rest, ", of {}", words::count(*trials, "trial"));
+                for (count, word) in [(*failed, "failed"), (*stopped, "stopped")] {
+                    if count > 0 {
+                        let _ = write!(rest, ", {count} {word}");
+                    }
+                }
+                self.fact(to, *job, Paint::Good, "best", &rest);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The counts of a sweep in the live view.
+#[derive(Debug, Default, Clone)]
+pub struct Counts {
+    metric: String,
+    most: Option<u32>,
+    over: usize,
+    failed: usize,
+    stopped: usize,
+    cached: usize,
+    best: Option<(u32, f64)>,
+}
+
+impl Counts {
+    /// Those of a sweep that begins.
+    #[must_use]
+    pub fn new(metric: &str, most: Option<u32>, known: usize) -> Self {
+        Self { metric: metric.to_owned(), most, over: known, ..Self::default() }
+    }
+
+    /// One more trial is over.
+    pub fn add(&mut self, state: TrialState, cached: bool, number: u32, objective: Option<f64>, is_best: bool) {
+        self.over += 1;
+        self.failed += usize::from(state == TrialState::Failed);
+        self.stopped += usize::from(state == TrialState::Stopped);
+        self.cached += usize::from(cached);
+        if is_best {
+            self.best = objective.map(|value| (number, value)).or(self.best);
+        }
+    }
+
+    /// As a line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = match self.most {
+            Some(most) => format!("{} of {most} trials", self.over),
+            None => words::count(self.over, "trial"),
+        };
+        if let Some((number, value)) = self.best {
+            let _ = write!(line, ", best {} {value} (trial {number})", self.metric);
+        }
+        for (count, word) in [(self.failed, "failed"), (self.stopped, "stopped"), (self.cached, "cached")] {
+            if count > 0 {
+                let _ = write!(line, ", {count} {word}");
+            }
+        }
+        line
+    }
+}

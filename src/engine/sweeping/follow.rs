@@ -1,0 +1,133 @@
+//! What running trials log of the primary metric: read from their metric files while they grow, and from those of runs
+//! that are over.
+//!
+//! An interval is one logging: a row of a CSV or TSV file or a line of JSON that holds the metric. A line that is not
+//! whole yet is read the next time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::session::{Left, Over};
+use super::{Engine, Session, cancel_file};
+use crate::datafile::{self, Format};
+use crate::event::Event;
+use crate::ids::JobId;
+use crate::plan::job::Job;
+
+/// A larger file is not followed.
+const LARGEST: u64 = 16 << 20;
+
+/// What is known of a file that grows.
+#[derive(Debug, Default)]
+pub struct Growing {
+    /// Its length when it was read last.
+    length: u64,
+    values: Vec<f64>,
+}
+
+/// The values of a metric in the bytes of a file that is a series; none of other files.
+fn values(bytes: &[u8], format: Format, metric: &str) -> Vec<f64> {
+    if !format.is_series() {
+        return Vec::new();
+    }
+    let columns = datafile::series(bytes, format).unwrap_or_default();
+    let column = columns.into_iter().find(|column| column.name == metric);
+    column.map(|column| column.points.into_iter().map(|(_, value)| value).collect()).unwrap_or_default()
+}
+
+/// The files that a job of this run writes its metrics to, while it runs.
+fn files(job: &Job, folder: &Path) -> Vec<(PathBuf, Format)> {
+    let metrics = job.outputs.iter().filter(|output| output.metric);
+    let series = metrics.filter_map(|output| Some((output.path.as_path(), Format::of(output.path.as_path())?)));
+    series.filter(|(_, format)| format.is_series()).map(|(path, format)| (folder.join(path), format)).collect()
+}
+
+impl Engine<'_, '_, '_> {
+    /// Looks at what running trials logged since the last look, and has the policy judge it.
+    pub(in crate::engine) fn follow_trials(&mut self) {
+        let work = self.judge.work;
+        let folder = self.scratch();
+        let mut news: Vec<(JobId, JobId, u32, usize, f64)> = Vec::new();
+        for session in self.sweeps.going.values_mut() {
+            if cancel_file(self.judge.world.state, &session.record.id).exists() {
+                session.end_with(Over::Canceled, "the sweep was canceled");
+            }
+            let running: Vec<(JobId, usize)> = session.of.iter().map(|(job, number)| (*job, *number)).collect();
+            for (job, number) in running {
+                let going = &session.trials[number];
+                let Some(run) = going.trial.run.as_ref().filter(|_| going.is_open && going.job == Some(job)) else {
+                    continue;
+                };
+                let files = files(work.job(job), &folder.join(&run.0));
+                if grow(session, number, &files) {
+                    let trial = &session.trials[number].trial;
+                    let (at, last) = (trial.logged.len(), trial.logged.last().copied().unwrap_or(f64::NAN));
+                    news.push((session.node, job, trial.number, at, last));
+                    judge(session, number);
+                }
+            }
+        }
+        for (sweep, job, number, interval, value) in news {
+            self.teller.tell(Event::TrialLogged { sweep, job, number, interval, value });
+        }
+    }
+
+    /// The primary metric as a run logged it: a column of one of its metric files, or the one number that is on record.
+    pub(super) fn logged(&self, job: JobId, left: &Left) -> Vec<f64> {
+        let work = self.judge.work;
+        let job = work.job(job);
+        let sweep = work.project.experiments[job.experiment].sweep.as_ref();
+        let Some(metric) = sweep.map(|sweep| sweep.metric.as_str()) else { return Vec::new() };
+        for output in job.outputs.iter().filter(|output| output.metric) {
+            let Some(format) = Format::of(output.path.as_path()).filter(|format| format.is_series()) else { continue };
+            let recorded = left.outputs.iter().find(|recorded| recorded.path == output.path);
+            let Some(recorded) = recorded.filter(|recorded| recorded.size <= LARGEST) else { continue };
+            let bytes = self.judge.world.store.get(&recorded.digest).ok().flatten();
+            let found = values(&bytes.unwrap_or_default(), format, metric);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        left.metrics.get(metric).copied().into_iter().collect()
+    }
+}
+
+/// Reads what files have grown by; whether there is more of the metric.
+fn grow(session: &mut Session<'_>, number: usize, files: &[(PathBuf, Format)]) -> bool {
+    let metric = session.record.metric.clone();
+    let going = &mut session.trials[number];
+    for (path, format) in files {
+        let Ok(found) = std::fs::metadata(path) else { continue };
+        let known = going.growing.entry(path.clone()).or_default();
+        if found.len() == known.length || found.len() > LARGEST {
+            continue;
+        }
+        let Ok(mut bytes) = std::fs::read(path) else { continue };
+        known.length = bytes.len() as u64;
+        // What follows the last line end may be half a line.
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+        known.values = values(&bytes, *format, &metric);
+    }
+    let longest = going.growing.values().map(|known| &known.values).max_by_key(|values| values.len());
+    let Some(longest) = longest.filter(|values| values.len() > going.trial.logged.len()).cloned() else { return false };
+    going.trial.logged = longest;
+    true
+}
+
+/// Has the policy judge what a trial logged since it was judged last.
+fn judge(session: &mut Session<'_>, number: usize) {
+    let going = &session.trials[number];
+    if !session.search.stops || going.stop.why().is_some() {
+        return;
+    }
+    let all = session.trials.iter().map(|going| &going.trial);
+    let verdict = session.search.judge(&going.trial, going.judged, all);
+    let going = &mut session.trials[number];
+    going.judged = going.trial.logged.len();
+    if let Some(why) = verdict {
+        going.stop.ask(why);
+    }
+}
+
+/// Files that grow, by their paths.
+pub type Files = BTreeMap<PathBuf, Growing>;

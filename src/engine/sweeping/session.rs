@@ -1,0 +1,214 @@
+//! A sweep that goes on: its trials, what may begin next, and when it is over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::follow::Files;
+use super::search::Search;
+use super::stop::Stop;
+use crate::digest::Digest;
+use crate::history::Ended;
+use crate::history::sweeps::{Sweep, Trial, TrialState};
+use crate::ids::{JobId, RunId};
+use crate::project::sweep as declared;
+use crate::staleness::{Fingerprint, Reason, Recorded};
+
+/// Proposals of a search that does not learn are put on record so many at once.
+const AHEAD: usize = 64;
+
+/// A trial in this invocation.
+#[derive(Debug)]
+pub struct Going {
+    /// As it is on record.
+    pub trial: Trial,
+    /// The job, from when it may begin.
+    pub job: Option<JobId>,
+    /// How it is ended before its time.
+    pub stop: Stop,
+    /// Whether something of it is under way in this invocation.
+    pub is_open: bool,
+    /// Whether its proposal is on disk.
+    pub is_durable: bool,
+    /// What it left, where that was learnt in this invocation.
+    pub left: Option<Left>,
+    /// How far its metric files were read.
+    pub growing: Files,
+    /// So many of the logged values were judged.
+    pub judged: usize,
+}
+
+impl Going {
+    /// A trial of which nothing is under way.
+    #[must_use]
+    pub fn new(trial: Trial, is_durable: bool) -> Self {
+        Self {
+            trial,
+            job: None,
+            stop: Stop::default(),
+            is_open: false,
+            is_durable,
+            left: None,
+            growing: Files::new(),
+            judged: 0,
+        }
+    }
+}
+
+/// Why nothing more is proposed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// All that was asked for was proposed.
+    Exhausted,
+    /// `max_duration` is over.
+    TimeUp,
+    /// More trials failed than may.
+    TooManyFailed,
+    /// What the trials run from is no longer what it was: the sweep is judged again.
+    Moved,
+    /// The user canceled it.
+    Canceled,
+}
+
+/// A sweep in this invocation.
+pub struct Session<'p> {
+    /// The job that it is.
+    pub node: JobId,
+    /// What the Amlfile says.
+    pub declared: &'p declared::Sweep,
+    /// As it is on record.
+    pub record: Sweep,
+    /// What is held while it goes on, so that no two invocations do.
+    pub lock: Digest,
+    /// What the sweep's own result depends on.
+    pub fingerprint: Fingerprint,
+    /// Why it was stale.
+    pub reasons: Vec<Reason>,
+    /// The pure half.
+    pub search: Search,
+    /// By number.
+    pub trials: Vec<Going>,
+    /// The numbers of the trials of this invocation's jobs.
+    pub of: BTreeMap<JobId, usize>,
+    /// So many at once.
+    pub at_once: usize,
+    /// When it began, in this invocation.
+    pub since: Duration,
+    /// Why nothing more is proposed.
+    pub over: Option<Over>,
+    /// How far its end is.
+    pub ending: Ending,
+    /// How often what the best trial left was not to be had.
+    pub lost: u32,
+}
+
+/// How far the end of a sweep is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Trials are under way, or to be.
+    No,
+    /// The run that stands for it is being put on record.
+    Recording,
+    /// That is on disk.
+    Recorded,
+    /// What the best trial left is being published.
+    Publishing,
+}
+
+/// What the run of a trial left.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// The run.
+    pub run: RunId,
+    /// Its declared outputs.
+    pub outputs: Vec<Recorded>,
+    /// Its `outputs/`.
+    pub kept: Vec<Recorded>,
+    /// Its metrics.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Left {
+    /// What a run that ended left.
+    #[must_use]
+    pub fn of(ended: &Ended) -> Self {
+        Self {
+            run: ended.run.clone(),
+            outputs: ended.outputs.clone(),
+            kept: ended.kept.clone(),
+            metrics: ended.metrics.clone(),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// The trials as they are on record.
+    pub fn seen(&self) -> impl ExactSizeIterator<Item = &Trial> {
+        self.trials.iter().map(|going| &going.trial)
+    }
+
+    /// Proposes nothing more, and ends what is under way; the first reason stays.
+    pub fn end_with(&mut self, over: Over, why: &str) {
+        if self.ending == Ending::No && self.over.as_ref().is_none_or(|was| *was == Over::Exhausted) {
+            self.trials.iter().filter(|going| going.is_open).for_each(|going| going.stop.ask(why.to_owned()));
+            self.over = Some(over);
+        }
+    }
+
+    /// How many are under way.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.trials.iter().filter(|going| going.is_open).count()
+    }
+
+    /// How many are in this state.
+    #[must_use]
+    pub fn count(&self, state: TrialState) -> usize {
+        self.trials.iter().filter(|going| going.trial.state == state).count()
+    }
+
+    /// The next trial to begin: one that is proposed, on record, and not under way; nor is an earlier one of the same
+    /// values, whose result it will have.
+    #[must_use]
+    pub fn next(&self) -> Option<usize> {
+        let may = |(at, going): &(usize, &Going)| {
+            let is_waiting = !going.trial.state.is_over() && !going.is_open && going.is_durable;
+            is_waiting && self.twin(*at).is_none_or(|twin| self.trials[twin].trial.state.is_over())
+        };
+        self.trials.iter().enumerate().find(may).map(|(at, _)| at)
+    }
+
+    /// The first trial of the same values, where there is one before this.
+    #[must_use]
+    pub fn twin(&self, at: usize) -> Option<usize> {
+        let job = &self.trials.get(at)?.trial.job;
+        self.trials.iter().take(at).position(|going| going.trial.job == *job)
+    }
+
+    /// Whether any trial waits to begin.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.trials.iter().any(|going| !going.trial.state.is_over() && !going.is_open)
+    }
+
+    /// How many to propose now, so that no slot waits for a record.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        let most = self.declared.max_trials.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        let left = most.saturating_sub(self.trials.len());
+        let waiting = self.trials.iter().filter(|going| !going.trial.state.is_over() && !going.is_open).count();
+        let wanted = if self.search.learns() {
+            self.at_once.saturating_sub(self.open() + waiting)
+        } else if waiting < AHEAD / 2 {
+            AHEAD
+        } else {
+            0
+        };
+        wanted.min(left)
+    }
+
+    /// Whether there is room for another trial.
+    #[must_use]
+    pub fn has_room(&self, blocked: usize) -> bool {
+        self.open().saturating_sub(blocked) < self.at_once
+    }
+}

@@ -1,0 +1,13 @@
+# The first logs its 50 intervals at once and waits for nobody; the other one stays at its tenth until it is ended.
+mkdir -p outputs
+echo step,loss > loss.csv
+i=0
+while [ $i -lt 50 ]; do
+    echo "$i,$2" >> loss.csv
+    echo "$i" > outputs/checkpoint
+    i=$((i + 1))
+    if [ "$2" = 9 ] && [ $i = 10 ]; then
+        while :; do read -r _ < /dev/zero; done
+    fi
+done
+echo "$2" > model.txt

@@ -1,0 +1,2 @@
+echo "$@" | tee model.txt > plain.txt
+echo "{\"mse\": $2}" > m.json
