@@ -1,5 +1,5 @@
-//! What running trials log of the primary metric: read from their metric files while they grow, and from those of runs
-//! that are over.
+//! What running trials log of the primary metric: read from their metric files, and from what they log to their run, while
+//! these grow.
 //!
 //! An interval is one logging: a row of a CSV or TSV file or a line of JSON that holds the metric. A line that is not
 //! whole yet is read the next time.
@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::session::{Left, Over};
+use super::session::Over;
 use super::{Engine, Session, cancel_file};
 use crate::datafile::{self, Format};
 use crate::event::Event;
 use crate::ids::JobId;
+use crate::logged;
 use crate::plan::job::Job;
+use crate::tracking::Folder;
 
 /// A larger file is not followed.
 const LARGEST: u64 = 16 << 20;
@@ -59,7 +61,8 @@ impl Engine<'_, '_, '_> {
                     continue;
                 };
                 let files = files(work.job(job), &folder.join(&run.0));
-                if grow(session, number, &files) {
+                let log = Folder::of(self.judge.world.state, &self.invocation.id, &run.0).log();
+                if grow(session, number, &files, &log) {
                     let trial = &session.trials[number].trial;
                     let (at, last) = (trial.logged.len(), trial.logged.last().copied().unwrap_or(f64::NAN));
                     news.push((session.node, job, trial.number, at, last));
@@ -71,29 +74,10 @@ impl Engine<'_, '_, '_> {
             self.teller.tell(Event::TrialLogged { sweep, job, number, interval, value });
         }
     }
-
-    /// The primary metric as a run logged it: a column of one of its metric files, or the one number that is on record.
-    pub(super) fn logged(&self, job: JobId, left: &Left) -> Vec<f64> {
-        let work = self.judge.work;
-        let job = work.job(job);
-        let sweep = work.project.experiments[job.experiment].sweep.as_ref();
-        let Some(metric) = sweep.map(|sweep| sweep.metric.as_str()) else { return Vec::new() };
-        for output in job.outputs.iter().filter(|output| output.metric) {
-            let Some(format) = Format::of(output.path.as_path()).filter(|format| format.is_series()) else { continue };
-            let recorded = left.outputs.iter().find(|recorded| recorded.path == output.path);
-            let Some(recorded) = recorded.filter(|recorded| recorded.size <= LARGEST) else { continue };
-            let bytes = self.judge.world.store.get(&recorded.digest).ok().flatten();
-            let found = values(&bytes.unwrap_or_default(), format, metric);
-            if !found.is_empty() {
-                return found;
-            }
-        }
-        left.metrics.get(metric).copied().into_iter().collect()
-    }
 }
 
 /// Reads what files have grown by; whether there is more of the metric.
-fn grow(session: &mut Session<'_>, number: usize, files: &[(PathBuf, Format)]) -> bool {
+fn grow(session: &mut Session<'_>, number: usize, files: &[(PathBuf, Format)], log: &Path) -> bool {
     let metric = session.record.metric.clone();
     let going = &mut session.trials[number];
     for (path, format) in files {
@@ -107,6 +91,18 @@ fn grow(session: &mut Session<'_>, number: usize, files: &[(PathBuf, Format)]) -
         // What follows the last line end may be half a line.
         bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
         known.values = values(&bytes, *format, &metric);
+    }
+    // What a metric file says wins over what was logged under the same name.
+    if going.growing.values().all(|known| known.values.is_empty()) && going.tail.catch_up(log).is_ok() {
+        let own = |series: &&logged::Series| series.of.is_none() && series.name == metric;
+        if let Some(series) = going.tail.reader.logged.series.iter().find(own) {
+            let values: Vec<f64> = series.points.iter().map(|point| point.value).collect();
+            let is_more = values.len() > going.trial.logged.len();
+            if is_more {
+                going.trial.logged = values;
+            }
+            return is_more;
+        }
     }
     let longest = going.growing.values().map(|known| &known.values).max_by_key(|values| values.len());
     let Some(longest) = longest.filter(|values| values.len() > going.trial.logged.len()).cloned() else { return false };

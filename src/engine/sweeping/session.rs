@@ -10,8 +10,10 @@ use crate::digest::Digest;
 use crate::history::Ended;
 use crate::history::sweeps::{Sweep, Trial, TrialState};
 use crate::ids::{JobId, RunId};
+use crate::logged::{Logged, Series};
 use crate::project::sweep as declared;
 use crate::staleness::{Fingerprint, Reason, Recorded};
+use crate::tracking::Tail;
 
 /// Proposals of a search that does not learn are put on record so many at once.
 const AHEAD: usize = 64;
@@ -31,6 +33,8 @@ pub struct Going {
     pub is_durable: bool,
     /// What it left, where that was learnt in this invocation.
     pub left: Option<Left>,
+    /// How far what it logs to its run was read.
+    pub tail: Tail,
     /// How far its metric files were read.
     pub growing: Files,
     /// So many of the logged values were judged.
@@ -49,6 +53,7 @@ impl Going {
             is_durable,
             left: None,
             growing: Files::new(),
+            tail: Tail::default(),
             judged: 0,
         }
     }
@@ -125,13 +130,26 @@ pub struct Left {
     pub kept: Vec<Recorded>,
     /// Its metrics.
     pub metrics: BTreeMap<String, f64>,
+    /// The primary metric as it was logged.
+    pub logged: Vec<f64>,
+}
+
+/// The values of a metric as a run logged them, or the one number that is on record.
+fn values_of(logged: Option<&Logged>, metrics: &BTreeMap<String, f64>, metric: &str) -> Vec<f64> {
+    let own = |series: &&Series| series.of.is_none() && series.name == metric;
+    let series = logged.and_then(|logged| logged.series.iter().find(own));
+    match series {
+        Some(series) => series.points.iter().map(|point| point.value).collect(),
+        None => metrics.get(metric).copied().into_iter().collect(),
+    }
 }
 
 impl Left {
     /// What a run that ended left.
     #[must_use]
-    pub fn of(ended: &Ended) -> Self {
+    pub fn of(ended: &Ended, logged: Option<&Logged>, metric: &str) -> Self {
         Self {
+            logged: values_of(logged, &ended.metrics, metric),
             run: ended.run.clone(),
             outputs: ended.outputs.clone(),
             kept: ended.kept.clone(),

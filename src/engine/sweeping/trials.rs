@@ -171,7 +171,10 @@ impl Engine<'_, '_, '_> {
         let left = match arrived.filter(|left| left.run == *since) {
             Some(left) => Some(left),
             None => match self.judge.history.run(&since.0) {
-                Ok(run) => run.ended.as_ref().map(Left::of),
+                Ok(run) => {
+                    let logged = self.judge.history.logged(since)?;
+                    run.ended.as_ref().map(|ended| Left::of(ended, logged.as_ref(), self.metric_of(job)))
+                }
                 Err(crate::history::HistoryError::NoSuchRun(_)) => None,
                 Err(error) => return Err(error.into()),
             },
@@ -180,7 +183,7 @@ impl Engine<'_, '_, '_> {
         self.runs.insert(job, since.clone());
         let Some((node, number)) = self.numbered(job) else { return Ok(()) };
         let now = self.judge.world.clock.now();
-        let series = left.as_ref().map(|left| self.logged(job, left)).unwrap_or_default();
+        let series = left.as_ref().map(|left| left.logged.clone()).unwrap_or_default();
         self.summary.fresh += 1;
         if let Some(session) = self.sweeps.going.get_mut(&node) {
             let going = &mut session.trials[number];
@@ -198,7 +201,8 @@ impl Engine<'_, '_, '_> {
     /// Remembers what a run from the shared cache left, which is not on record yet.
     pub(in crate::engine) fn trial_arrived(&mut self, job: JobId, ended: &Ended) {
         if self.is_trial(job) {
-            self.sweeps.arrived.insert(job, Left::of(ended));
+            let left = Left::of(ended, ended.logged.as_deref(), self.metric_of(job));
+            self.sweeps.arrived.insert(job, left);
         }
     }
 
@@ -212,8 +216,8 @@ impl Engine<'_, '_, '_> {
     ) {
         self.share(job, &ended);
         let run = ended.run.clone();
-        let left = Left::of(&ended);
-        let series = self.logged(job, &left);
+        let left = Left::of(&ended, ended.logged.as_deref(), self.metric_of(job));
+        let series = left.logged.clone();
         let Some((node, number)) = self.numbered(job) else { return };
         let Some(session) = self.sweeps.going.get_mut(&node) else { return };
         let going = &mut session.trials[number];
@@ -320,6 +324,13 @@ impl Engine<'_, '_, '_> {
         if let Some((session, number)) = self.trial_of(job) {
             session.trials[number].is_open = false;
         }
+    }
+
+    /// The metric that a trial's sweep compares.
+    fn metric_of(&self, job: JobId) -> &str {
+        let work = self.judge.work;
+        let sweep = work.project.experiments[work.job(job).experiment].sweep.as_ref();
+        sweep.map_or("", |sweep| sweep.metric.as_str())
     }
 
     /// The sweep of a trial, and its place in it.
