@@ -81,8 +81,7 @@ pub fn drive(
         Err(_) if interrupt.asked() => return Ok(interrupted(work, world, began, &mut teller)),
         found => found?,
     };
-    let mut judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
-    judge.resume = options.resume;
+    let judge = Judge::new(work, world, records.reader, surroundings, found, options.force)?;
     if manner != Manner::KeepGoing {
         inputs_are_there(&judge)?;
     }

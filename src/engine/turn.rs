@@ -105,13 +105,14 @@ pub(super) type Starter<'s> = &'s mut dyn FnMut();
 impl<'e, 't, 'l> Engine<'e, 't, 'l> {
     /// An engine that has done nothing yet.
     pub fn new(
-        judge: Judge<'e>,
+        mut judge: Judge<'e>,
         schedule: Schedule,
         options: &'e Options,
         invocation: &'e Invocation,
         teller: &'e mut Teller<'t, 'l>,
         post: Post,
     ) -> Self {
+        judge.resume = options.resume;
         Self {
             judge,
             schedule,

@@ -229,9 +229,7 @@ pub(super) fn job(
     if let Some(choice) = experiment.azureml.as_ref().or(environment.and_then(|found| found.azureml.as_ref())) {
         variables.insert(AZUREML_VARIABLE.to_owned(), choice.clone());
     }
-    trial::all_have_values(&mut values);
-    let (mut params, unset) = (values.used, values.unset);
-    params.extend(trial::definition(experiment, role));
+    let (mut params, unset) = trial::finished(values);
     for (axis, value) in &cell {
         params.entry(axis.clone()).or_insert_with(|| value.clone());
     }

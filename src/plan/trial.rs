@@ -90,16 +90,20 @@ fn cell(experiment: &Experiment, sweep: &Job, values: &[(String, Value)]) -> Val
     cell
 }
 
-/// Tells where a text names a conditional parameter which has neither a value in this trial nor a default.
-pub(super) fn all_have_values(values: &mut super::expand::Values<'_>) {
+/// The parameters of a job, and the variables that are not set. Tells where a text names a conditional parameter which has
+/// neither a value in this trial nor a default.
+pub(super) fn finished(values: super::expand::Values<'_>) -> (BTreeMap<String, Value>, Vec<Diagnostic>) {
     let experiment = values.experiment;
-    if values.searched == 0 || values.role == Role::Sweep {
-        return;
+    if values.searched > 0 && values.role != Role::Sweep {
+        let message =
+            format!("a parameter that `{}` names has no value in this trial, nor in `params`", experiment.name);
+        let fault = Diagnostic::error("unknown-reference", experiment.span.clone(), message, "names it");
+        let help = "give it a value in `params`, or leave it to be appended as an argument where it is searched";
+        values.faults.push(fault.help(help));
     }
-    let message = format!("a parameter that `{}` names has no value in this trial, nor in `params`", experiment.name);
-    let fault = Diagnostic::error("unknown-reference", experiment.span.clone(), message, "names it");
-    let help = "give it a value in `params`, or leave it to be appended as an argument where it is searched";
-    values.faults.push(fault.help(help));
+    let mut params = values.used;
+    params.extend(definition(experiment, values.role));
+    (params, values.unset)
 }
 
 /// A path of a sweep that names a searched parameter.
