@@ -163,7 +163,7 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> D
         }
         let delay = delay(begun.attempt);
         tell(Note::Again { ended: Box::new(ended), attempt: begun.attempt, delay, hold });
-        pause(bench, delay);
+        elsewhere::wait(bench, delay);
         begun.run = RunId::fresh();
         begun.attempt += 1;
         begun.started = bench.world.clock.now();
@@ -188,15 +188,6 @@ fn ready(world: &World<'_>, task: &Task, tell: &mut dyn FnMut(Note)) -> Result<A
     let name = environment.name.clone();
     let told = &mut |step| tell(Note::Environment(name.clone(), step));
     world.environments.ready(environment, told).map_err(|error| format!("environment `{name}`: {error}"))
-}
-
-/// Waits, unless the end is asked for.
-pub(super) fn pause(bench: Bench<'_>, delay: Duration) {
-    let until = bench.world.clock.elapsed() + delay;
-    while bench.cancel.state() == CancelState::Run && bench.world.clock.elapsed() < until {
-        let left = until.saturating_sub(bench.world.clock.elapsed()).min(Duration::from_millis(50));
-        std::thread::park_timeout(left);
-    }
 }
 
 pub(super) type Once = (Ended, Vec<(RelPath, Content)>, Vec<String>, Hold);

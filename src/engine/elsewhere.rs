@@ -89,7 +89,7 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, remote: &dyn Remote, tell: &mut 
         }
         let delay = attempt::delay(begun.attempt);
         tell(Note::Again { ended: Box::new(ended), attempt: begun.attempt, delay, hold });
-        attempt::pause(bench, delay);
+        wait(bench, delay);
         begun.run = RunId::fresh();
         begun.attempt += 1;
         begun.started = bench.world.clock.now();
@@ -155,7 +155,7 @@ impl There<'_> {
                     }
                 }
             }
-            attempt::pause(self.bench, pause);
+            wait(self.bench, pause);
             pause = (pause * 2).min(TRIES.1);
             if self.bench.cancel.state() != CancelState::Run {
                 return Err(if submitted { Stop::Detached } else { Stop::Canceled });
@@ -277,11 +277,11 @@ impl There<'_> {
                 return Err(Stop::Detached);
             }
             if quiet {
-                attempt::pause(self.bench, pause);
+                wait(self.bench, pause);
                 pause = (pause * 5 / 4).min(LOOKS.1);
             } else {
                 pause = LOOKS.0 * 2;
-                attempt::pause(self.bench, LOOKS.0);
+                wait(self.bench, LOOKS.0);
             }
         }
     }
@@ -342,4 +342,13 @@ fn append(path: &Path, bytes: &[u8]) -> Result<(), String> {
         std::fs::File::options().create(true).append(true).open(path)?.write_all(bytes)
     };
     write().map_err(|error| format!("could not write {}: {error}", path.display()))
+}
+
+/// Waits, unless the end is asked for.
+pub(super) fn wait(bench: Bench<'_>, delay: Duration) {
+    let until = bench.world.clock.elapsed() + delay;
+    while bench.cancel.state() == CancelState::Run && bench.world.clock.elapsed() < until {
+        let left = until.saturating_sub(bench.world.clock.elapsed()).min(Duration::from_millis(50));
+        std::thread::park_timeout(left);
+    }
 }

@@ -4,6 +4,7 @@
 //! out records, `staleness` judges.
 
 mod logged;
+mod lost;
 pub mod memory;
 pub mod sqlite;
 pub mod sweeps;
@@ -18,6 +19,7 @@ pub use logged::Salvaged;
 use logged::merge;
 use serde::{Deserialize, Serialize};
 
+use self::lost::{candidates, lost};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::ids::{JobName, RunId};
@@ -375,33 +377,4 @@ pub enum Entry {
     Sweep(Box<sweeps::Sweep>),
     /// A trial as it stands now.
     Trial(Box<sweeps::Trial>),
-}
-
-/// The end of a run whose invocation died under it, found out by another one at `noticed`.
-fn lost(run: RunId, noticed: Timestamp) -> Ended {
-    let why = "amlrun ended while this run went on".to_owned();
-    Ended {
-        run,
-        status: Status::NotResponding,
-        outcome: Outcome::Broken { why },
-        ended: noticed,
-        usage: Usage::default(),
-        outputs: Vec::new(),
-        kept: Vec::new(),
-        metrics: BTreeMap::new(),
-        cached: false,
-        inputs_moved: false,
-        notes: vec![format!("amlrun ended while this run went on; the next one noticed at {noticed}")],
-        logged: None,
-    }
-}
-
-/// Runs that a prefix could mean, as in `1f0c3a9be2d4 (train)`: the first few.
-fn candidates(runs: &[(String, String)]) -> Vec<String> {
-    let shown = |(id, job): &(String, String)| format!("{} ({job})", id.get(..12).unwrap_or(id));
-    let mut list: Vec<String> = runs.iter().take(5).map(shown).collect();
-    if runs.len() > 5 {
-        list.push("…".to_owned());
-    }
-    list
 }
