@@ -178,6 +178,101 @@ fn the_examples_give_their_figures() {
     assert_eq!(last(&project, &[]), "up to date (5 jobs)");
 }
 
+/// Prints what the SDK does where it finds no service.
+const SDK: &str = r#"
+class Run:
+    @staticmethod
+    def get_context():
+        return Run()
+
+    def log(self, name, value):
+        print("Attempted to log scalar metric {}:\n{}".format(name, value))
+
+    def log_list(self, name, value):
+        print("Attempted to log list metric {}:\n{}".format(name, value))
+
+    def tag(self, key, value=None):
+        print("Attempted to add tag {} with value {}".format(key, value))
+"#;
+const WITH_SDK: &str = r#"format = 1
+[environments.real]
+user_managed = true
+interpreter = "venv/bin/python"
+
+[experiments.found]
+script = "train.py"
+sources = ["train.py"]
+environment = "real"
+secrets = ["TOKEN_OF_MINE"]
+
+[experiments.wanted]
+script = "train.py"
+sources = ["train.py"]
+environment = "real"
+arguments = ["wanted"]
+azureml = "sdk"
+
+[experiments.instead]
+script = "train.py"
+sources = ["train.py"]
+environment = "real"
+azureml = "shim"
+"#;
+const TRAIN: &str = r#"
+import os
+from azureml.core import Run
+run = Run.get_context()
+run.log("mse", 2.5)
+run.log("mse", float("nan"))
+run.log("mse", 1.5)
+run.log_list("l", [1, 2, os.environ.get("TOKEN_OF_MINE")])
+run.tag("k", "v")
+print("asked back:", getattr(run, "get_metrics", dict)())
+"#;
+
+#[test]
+fn what_the_real_sdk_prints_is_on_record() {
+    let folder = tempfile::Builder::new().prefix("amlrun-sdk-").tempdir().unwrap();
+    let project = folder.path();
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--without-pip"]).arg(project.join("venv"));
+    good(venv);
+    let lib = std::fs::read_dir(project.join("venv/lib")).unwrap().next().unwrap().unwrap().path();
+    let package = lib.join("site-packages/azureml");
+    std::fs::create_dir_all(package.join("core")).unwrap();
+    std::fs::write(package.join("__init__.py"), "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n")
+        .unwrap();
+    std::fs::write(package.join("core/__init__.py"), SDK).unwrap();
+    std::fs::write(project.join("Amlfile"), WITH_SDK).unwrap();
+    std::fs::write(project.join("train.py"), TRAIN).unwrap();
+    let mut amlrun = Command::new(env!("CARGO_BIN_EXE_amlrun"));
+    amlrun.arg("-q").current_dir(project).env("TOKEN_OF_MINE", "hush-hush-hush");
+    good(amlrun);
+    for job in ["found", "wanted", "instead"] {
+        let run = shown(project, job);
+        let points = serde_json::json!([[0, 2.5], [1, "NaN"], [2, 1.5]]);
+        assert_eq!(
+            run["logged"]["series"]["mse"].to_string().replace("null", "\"NaN\""),
+            points.to_string(),
+            "{job}: {run:#}"
+        );
+        assert_eq!((run["metrics"]["mse"].as_f64(), &run["tags"]["k"]), (Some(1.5), &"v".into()), "{job}");
+        let wanted = if job == "found" { serde_json::json!([1, 2, "***"]) } else { serde_json::json!([1, 2, null]) };
+        assert_eq!(run["logged"]["tables"][0]["value"], wanted, "{job}");
+        let log = out(project, &["runs", "logs", job]);
+        assert_eq!(
+            (log.contains("Attempted to"), log.contains("asked back: {}")),
+            (job != "instead", job != "instead"),
+            "{log}"
+        );
+    }
+
+    // Who says which one it is changes what the script imports.
+    std::fs::write(project.join("Amlfile"), WITH_SDK.replace("\"sdk\"", "\"shim\"")).unwrap();
+    let told = out(project, &["-n", "wanted"]);
+    assert!(told.contains("variable AMLRUN_AZUREML sdk -> shim"), "{told}");
+}
+
 /// Runs amlrun in the project; it must end well. Its stdout.
 fn out(project: &Path, arguments: &[&str]) -> String {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
