@@ -98,6 +98,41 @@ fn a_matrix_runs_there_as_it_does_here() {
 }
 
 #[test]
+fn what_a_script_logs_there_is_on_record_here() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let mut project = Project::new(folder.path());
+    project.variables.push(("TOKEN".to_owned(), "s3cr3t-w0rd".to_owned()));
+    let script = "import io, os\nfrom azureml.core import Run\nrun = Run.get_context()\nos.chdir('/')\n\
+        for n in range(3):\n    run.log('mse', 3 - n)\nrun.tag('k', os.environ['TOKEN'])\n\
+        with run.child_run('inner') as child:\n    child.log('deep', 7)\n\
+        run.upload_file('notes/a.txt', io.BytesIO(b'kept'))\nassert run.get_metrics('mse') == {'mse': [3, 2, 1]}\n";
+    for (name, more) in [("train/train.py", ""), ("train/fail.py", "run.fail('no data')\n")] {
+        project.write(name, &format!("{script}{more}"));
+    }
+    let head = target(&engine, port(&engine), &folder.path().join("far"), "");
+    let job = |name: &str| {
+        format!(
+            "[experiments.{name}]\ntarget = \"vm\"\nenvironment = \"plain\"\nsource_directory = \"train\"\n\
+             script = \"{name}.py\"\nsecrets = [\"TOKEN\"]\n"
+        )
+    };
+    let plain = "[environments.plain]\nuser_managed = true\n";
+    project.write("Amlfile", &format!("format = 1\n{head}\n{plain}{}{}", job("train"), job("fail")));
+    project.run(&["train"]);
+    let show = || project.command(&["runs", "show", "train", "--json"]).output().unwrap();
+    let run: serde_json::Value = serde_json::from_slice(&show().stdout).unwrap();
+    assert_eq!(run["logged"]["series"]["mse"], serde_json::json!([[0, 3.0], [1, 2.0], [2, 1.0]]));
+    assert_eq!((&run["metrics"]["mse"], &run["tags"]["k"]), (&1.0.into(), &"***".into()));
+    assert_eq!(run["logged"]["children"][0]["metrics"]["deep"], 7.0);
+    assert!(project.run(&["runs", "files", "train"]).contains("artifacts/notes/a.txt"));
+    assert!(!project.root.join(".amlrun-job").exists() && !project.root.join("train/.amlrun-job").exists());
+    assert!(project.run(&["train", "--target", "local"]).contains("up to date"), "the same key");
+    let failed = project.amlrun(&["fail"]);
+    assert!(failed.code == Some(1) && failed.text.contains("no data"), "{}", failed.text);
+}
+
+#[test]
 fn killed_at_any_instant_it_is_run_once_and_not_lost() {
     let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
     let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };

@@ -12,23 +12,29 @@ use super::attempt::{self, Bench, Done, Note, Task};
 use super::parcel::{Contents, pack};
 use super::stage::Staged;
 use super::sweeping::stop;
-use super::{recover, variables};
+use super::tracked::Tracked;
+use super::{aside, recover, variables};
 use crate::event::Stream;
 use crate::history::{Begun, Status};
 use crate::ids::{JobId, RunId};
 use crate::launch::{Outcome, Parcel, Ticket, Usage};
 use crate::plan::job::{Job, Role};
 use crate::relpath::RelPath;
+use crate::shim;
 use crate::store::Hold;
 use crate::target::log::{Follower, Log};
 use crate::target::mask::Mask;
 use crate::target::remote::{Fault, Offsets, Remote, State};
 use crate::target::{CancelState, Report};
+use crate::tracking::Folder;
 
 /// The pauses between two looks at a run: short while it is young, longer as it goes on.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// The pauses between two tries to reach a target.
 const TRIES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// What is told where a log is not taken.
+const LEFT_OUT: &str = "what the script logged is left out: not all of its `secrets` are set here";
 
 /// Why an attempt goes no further here.
 enum Stop {
@@ -176,7 +182,8 @@ impl There<'_> {
         let own = variables::own(self.bench.work, self.job, self.begun);
         let secrets = variables::secrets(world, self.job);
         let contents = Contents::new(world, self.task);
-        let parcel: Parcel = pack(self.job, self.begun, &contents, recipe, own, secrets).map_err(Stop::Failed)?;
+        let mut parcel: Parcel = pack(self.job, self.begun, &contents, recipe, own, secrets).map_err(Stop::Failed)?;
+        aside::pack(self.bench, &mut parcel);
         let remote = self.remote;
         self.patiently(on_record, &mut |tell| {
             remote.prepare(&parcel, &contents, &mut |line| {
@@ -286,9 +293,29 @@ impl There<'_> {
         }
     }
 
+    /// Brings back what the script logged; where that is not to be had, it logged nothing. None where a secret is not known
+    /// here any more, which could stand in it.
+    fn bring_log(&mut self) -> Result<Option<Tracked>, Stop> {
+        let secrets: Vec<String> = variables::secrets(self.bench.world, self.job).into_values().collect();
+        if secrets.len() < self.job.secrets.len() {
+            return Ok(None);
+        }
+        let beside = self.folder.with_extension("logged");
+        let paths: Vec<RelPath> = aside::folder().into_iter().collect();
+        let (remote, run) = (self.remote, self.begun.run.clone());
+        match self.patiently(true, &mut |_| remote.collect(&run, &paths, &beside)) {
+            Ok(()) | Err(Stop::Failed(_)) => {}
+            Err(stop) => return Err(stop),
+        }
+        let at = paths.first().map_or_else(|| beside.clone(), |path| beside.join(path.as_path()));
+        Ok(Some(Tracked::brought(Folder::at(at), &secrets, shim::is_sdk(&self.job.variables))))
+    }
+
     /// Brings back what the run left, and does with it what is done with that of a run here.
-    fn bring_back(&mut self, outcome: Outcome, usage: Usage, tail: Vec<String>) -> Result<attempt::Once, Stop> {
+    fn bring_back(&mut self, mut outcome: Outcome, usage: Usage, tail: Vec<String>) -> Result<attempt::Once, Stop> {
         let (world, run, job) = (self.bench.world, self.begun.run.clone(), self.job);
+        let log = world.state.join("runs").join(&run.0).join("user_logs").join("std_log.txt");
+        let logged = self.bring_log()?.map(|tracked| (tracked.read(&mut outcome, &log), tracked));
         let cwd = self.folder.join(job.source_directory.as_path());
         std::fs::create_dir_all(&cwd)
             .map_err(|error| Stop::Failed(format!("could not make {}: {error}", cwd.display())))?;
@@ -317,6 +344,12 @@ impl There<'_> {
         let staged =
             Staged { folder: self.folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new(), mounted: false };
         let contents = attempt::finish(self.bench, self.task, job, &staged, &mut ended);
+        if let Some((logged, tracked)) = logged {
+            tracked.settle(world, logged, &mut ended);
+        } else {
+            ended.notes.push(format!("{LEFT_OUT}, and could not be cut out of it"));
+        }
+        recover::remove_run(&self.folder.with_extension("logged"));
         ended.ended = world.clock.now();
         ended.status = Status::after(&ended.outcome);
         Ok((ended, contents, tail, hold))

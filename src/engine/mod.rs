@@ -5,6 +5,7 @@
 
 pub mod adopt;
 mod argv;
+mod aside;
 pub mod attempt;
 pub mod byproducts;
 pub mod collect;

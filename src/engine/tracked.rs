@@ -54,6 +54,11 @@ pub(super) fn begin(
 }
 
 impl Tracked {
+    /// What a run elsewhere logged, brought here.
+    pub(super) fn brought(folder: Folder, secrets: &[String], is_sdk: bool) -> Self {
+        Self { folder, secrets: Secrets::new(secrets), is_sdk }
+    }
+
     /// Puts what Azure ML's real SDK said on the job's output, where that was in use, into the log.
     fn hear_sdk(&self, output: &Path) {
         if !self.is_sdk && !self.folder.path().join(shim::MARK).exists() {

@@ -13,7 +13,11 @@ START = os.getcwd()
 def folder():
     """The job's private folder; None where the script was not started by amlrun."""
     path = os.environ.get("AMLRUN_TRACKING")
-    return path if path and os.path.isdir(path) else None
+    if not path:
+        return None
+    # On another machine it is named from where the job began.
+    path = os.path.join(START, path)
+    return path if os.path.isdir(path) else None
 
 
 def root_id():
