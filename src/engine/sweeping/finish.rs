@@ -31,8 +31,8 @@ impl Engine<'_, '_, '_> {
             }
             Some(Over::Canceled) => {
                 self.close(node, SweepState::Canceled, Some("it was canceled".to_owned()), true);
-                self.schedule.canceled(node);
                 self.drop_session(node);
+                self.fail_before_start(node, "it was canceled; `amlrun sweep resume` goes on with it".to_owned());
                 return;
             }
             Some(Over::TooManyFailed) => {

@@ -188,7 +188,7 @@ impl Engine<'_, '_, '_> {
         if let Some(session) = self.sweeps.going.get_mut(&node) {
             let going = &mut session.trials[number];
             let trial = &mut going.trial;
-            trial.cached = trial.run.as_ref() != Some(since) || trial.state == TrialState::Proposed;
+            trial.cached = trial.cached || trial.run.as_ref() != Some(since);
             (trial.state, trial.run, trial.ended) = (TrialState::Completed, Some(since.clone()), Some(now));
             (trial.why, trial.logged) = (None, series);
             trial.objective = session.search.objective(&trial.logged);
