@@ -1,0 +1,2 @@
+echo "{\"loss\": $2}" > m.json
+echo "$2" > model.txt
