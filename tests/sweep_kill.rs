@@ -75,7 +75,7 @@ fn a_killed_sweep_goes_on_where_it_was() {
     }
     assert!(seen > KILLS, "too few trials were over when a kill came: {seen}");
     println!(
-        "{kills} kills in {round} rounds, {seen} trials were over at them, a whole sweep takes {} ms",
+        "{kills} kills in {round} rounds, {seen} trials were over at them, half a sweep takes {} ms",
         span.as_millis()
     );
 }
