@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::earlier::Recorded;
 use super::error::CliError;
 use super::options::{Common, RunOptions};
 use super::project::Loaded;
@@ -25,6 +26,7 @@ use crate::target::local::Local;
 use crate::target::remote::Remote;
 use crate::target::slurm::Slurm;
 use crate::target::ssh::Ssh;
+use crate::tracking::server::Server;
 use crate::tree::Ground;
 
 /// Everything that a world borrows.
@@ -40,6 +42,7 @@ pub struct Parts<'c> {
     remotes: Remotes<'c>,
     locks: Locks,
     shared: Option<Sharing>,
+    tracking: Server,
     variables: BTreeMap<String, String>,
 }
 
@@ -64,6 +67,10 @@ impl<'c> Parts<'c> {
             remotes: remotes(&loaded.project, here, clock),
             locks: Locks::new(&state),
             shared: None,
+            tracking: Server::new(
+                Box::new(Recorded::at(state.join("history.db"))),
+                loaded.project.experiments.iter().map(|experiment| experiment.name.clone()).collect(),
+            ),
             variables: here.variables.clone(),
             root: loaded.root.clone(),
             state,
@@ -93,6 +100,7 @@ impl<'c> Parts<'c> {
             environments: &self.environments,
             local: &self.local,
             shared: self.shared.as_ref(),
+            tracking: Some(&self.tracking),
             remotes: &self.remotes,
             locks: &self.locks,
             variables: &self.variables,

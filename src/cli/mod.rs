@@ -4,6 +4,7 @@
 
 pub mod assemble;
 pub mod commands;
+pub mod earlier;
 pub mod error;
 pub mod exit;
 pub mod options;

@@ -211,6 +211,7 @@ fn once(
     let mut variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
     let secrets: Vec<String> = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
     let tracked = tracked::begin(bench, begun, activation, &secrets, &mut variables);
+    let secrets = tracked.as_ref().map_or(secrets, tracked::Tracked::secrets);
     let launch = Launch {
         secrets,
         run: begun.run.clone(),
@@ -255,7 +256,7 @@ fn once(
     };
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
-    let logged = tracked.map(|tracked| (tracked.read(&mut ended.outcome, &launch.log), tracked));
+    let logged = tracked.map(|tracked| (tracked.read(world, &mut ended.outcome, &launch.log), tracked));
     if let Outcome::Failed { .. } = ended.outcome {
         ended.notes.extend(hints::unseen(world.root, job, &staged, tail.make_contiguous()));
     }

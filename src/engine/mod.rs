@@ -55,6 +55,7 @@ use crate::schedule::Capacity;
 use crate::store::Store;
 use crate::target::Target;
 use crate::target::remote::Remote;
+use crate::tracking::server::Server;
 use crate::tree::Ground;
 
 /// The outside world, as far as the engine is concerned: a seam each.
@@ -75,6 +76,8 @@ pub struct World<'w> {
     pub local: &'w dyn Target,
     /// The cache shared with others; none where there is none.
     pub shared: Option<&'w sharing::Sharing>,
+    /// The tracking server; none where scripts log into files only.
+    pub tracking: Option<&'w Server>,
     /// The targets elsewhere, by their places in the project.
     pub remotes: &'w Remotes<'w>,
     /// Locks between invocations.

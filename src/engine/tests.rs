@@ -110,6 +110,7 @@ impl Sandbox {
             environments: &environments,
             local: &self.target,
             shared: None,
+            tracking: None,
             remotes: &BTreeMap::new(),
             locks: &locks,
             variables: &variables,

@@ -21,18 +21,22 @@ use crate::relpath::RelPath;
 use crate::shim;
 use crate::staleness::Recorded;
 use crate::store::capture::capture;
+use crate::tracking::server::{ADDRESS, Follow, TOKEN};
 use crate::tracking::{self, Folder};
 
 /// A run that may log.
 pub(super) struct Tracked {
+    run: String,
     folder: Folder,
     secrets: Secrets,
+    /// The values of the job's secrets, and its token.
+    all: Vec<String>,
     /// Whether Azure ML's own SDK was asked for.
     is_sdk: bool,
 }
 
-/// Makes the folder of a run, and adds the variables by which the job knows it; none in a container, which does not see the
-/// folder, and where it cannot be made: the run goes on without.
+/// Makes the folder of a run, and adds the variables by which the job knows it and the tracking server; none in a container,
+/// which does not see the folder, and where it cannot be made: the run goes on without.
 pub(super) fn begin(
     bench: Bench<'_>,
     begun: &Begun,
@@ -43,20 +47,46 @@ pub(super) fn begin(
     if activation.container.is_some() {
         return None;
     }
-    let folder = Folder::of(bench.world.state, &begun.invocation, &begun.run.0);
-    let secrets = Secrets::new(secrets);
-    folder.make(&secrets).ok()?;
+    let world = bench.world;
+    let folder = Folder::of(world.state, &begun.invocation, &begun.run.0);
+    // The token is not sealed: it is worth nothing any more when somebody else reads the log.
+    folder.make(&Secrets::new(secrets)).ok()?;
     variables.insert(tracking::VARIABLE.to_owned(), folder.path().display().to_string());
-    if let Some(package) = bench.shim.ready(bench.world.state) {
+    // Whoever names a server of their own logs to that.
+    let server = world.tracking.filter(|_| !variables.contains_key(ADDRESS));
+    let server = server.map(|server| {
+        server.follow(Follow {
+            folder: folder.clone(),
+            run: begun.run.0.clone(),
+            name: begun.job.0.clone(),
+            experiment: begun.experiment.clone(),
+            started: begun.started.0,
+            user: user(world),
+        })
+    });
+    variables.extend(server.unwrap_or_default());
+    let all: Vec<String> = secrets.iter().chain(variables.get(TOKEN)).cloned().collect();
+    if let Some(package) = bench.shim.ready(world.state) {
         shim::path(variables, &package);
     }
-    Some(Tracked { folder, secrets, is_sdk: shim::is_sdk(variables) })
+    let (run, secrets) = (begun.run.0.clone(), Secrets::new(&all));
+    Some(Tracked { run, folder, secrets, all, is_sdk: shim::is_sdk(variables) })
+}
+
+fn user(world: &World<'_>) -> String {
+    let name = |name| world.variables.get(name).filter(|name| !name.is_empty()).cloned();
+    name("USER").or_else(|| name("LOGNAME")).unwrap_or_default()
 }
 
 impl Tracked {
     /// What a run elsewhere logged, brought here.
     pub(super) fn brought(folder: Folder, secrets: &[String], is_sdk: bool) -> Self {
-        Self { folder, secrets: Secrets::new(secrets), is_sdk }
+        Self { run: String::new(), folder, secrets: Secrets::new(secrets), all: Vec::new(), is_sdk }
+    }
+
+    /// What nobody may be told that reads the job's output.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        self.all.clone()
     }
 
     /// Puts what Azure ML's real SDK said on the job's output, where that was in use, into the log.
@@ -70,8 +100,12 @@ impl Tracked {
         let _ = log.and_then(|mut log| log.write_all(lines.as_bytes()));
     }
 
-    /// Reads what was logged, when the process has ended and its `output` is whole. A script that said that its run failed has not succeeded.
-    pub(super) fn read(&self, outcome: &mut Outcome, output: &Path) -> Logged {
+    /// Reads what was logged, when the process has ended and its `output` is whole. A script that said that its run failed has
+    /// not succeeded.
+    pub(super) fn read(&self, world: &World<'_>, outcome: &mut Outcome, output: &Path) -> Logged {
+        if let Some(server) = world.tracking {
+            server.let_go(&self.run);
+        }
         self.hear_sdk(output);
         let mut logged = self.folder.read().unwrap_or_default();
         logged.mask(&self.secrets);
@@ -116,7 +150,7 @@ pub(super) fn of_files(columns: Vec<datafile::Series>) -> Option<Box<Logged>> {
 /// Takes the artifacts of a folder into the store.
 fn keep(world: &World<'_>, folder: &Folder, secrets: &Secrets) -> Result<Vec<Recorded>, String> {
     let mut kept = Vec::new();
-    for name in [tracking::ARTIFACTS, tracking::CHILDREN] {
+    for name in tracking::KEPT {
         let at = folder.path().join(name);
         if fs::read_dir(&at).map_or(true, |mut entries| entries.next().is_none()) {
             continue;

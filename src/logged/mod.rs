@@ -143,6 +143,9 @@ pub struct Logged {
     /// The runs within it, in the order of their beginnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Child>,
+    /// When the script ended the run, if it did: milliseconds since 1970.
+    #[serde(skip)]
+    pub ended: Option<u64>,
     /// The series, of the run and of its children; they are kept apart from the rest.
     #[serde(skip)]
     pub series: Vec<Series>,

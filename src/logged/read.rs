@@ -89,10 +89,14 @@ impl Reader {
         };
         let value = line.value.unwrap_or_default();
         let ended = line.status.as_deref().map(|status| (!is_open(status)).then_some(at));
-        if let (Some(ended), Some(id)) = (ended, &of)
-            && let Some(child) = self.logged.children.iter_mut().find(|child| child.id == *id)
-        {
-            child.ended = ended;
+        match (ended, &of) {
+            (Some(ended), None) => self.logged.ended = ended,
+            (Some(ended), Some(id)) => {
+                if let Some(child) = self.logged.children.iter_mut().find(|child| child.id == *id) {
+                    child.ended = ended;
+                }
+            }
+            (None, _) => {}
         }
         let facts = self.facts(of.as_deref(), at);
         if let Some(name) = line.param {

@@ -7,6 +7,7 @@
 //! log.jsonl         a line a thing that was logged; it is only ever appended to, by whole lines, a `write` each
 //! artifacts/…       files that were logged for the run
 //! children/ID/…     files that were logged for a run within it
+//! logged_models/…   the files of MLflow's logged models
 //! sealed            digests of the run's secrets, so that whoever finds the log later can cut them out of it
 //! ```
 //!
@@ -25,6 +26,10 @@
 //!
 //! Nothing here may be told to anybody before [`Logged::mask`] has seen it; the log itself goes with the run.
 
+mod http;
+mod mlflow;
+pub mod server;
+
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -38,6 +43,10 @@ pub const VARIABLE: &str = "AMLRUN_TRACKING";
 pub const ARTIFACTS: &str = "artifacts";
 /// Where those of the runs within it lie, a folder each.
 pub const CHILDREN: &str = "children";
+/// Where models lie that MLflow keeps beside runs (3.x), a folder each.
+pub const MODELS: &str = "logged_models";
+/// All of these.
+pub const KEPT: [&str; 3] = [ARTIFACTS, CHILDREN, MODELS];
 const LOG: &str = "log.jsonl";
 const SEALED: &str = "sealed";
 
@@ -85,6 +94,12 @@ impl Folder {
             None => self.path.join(ARTIFACTS),
             Some(id) => self.path.join(CHILDREN).join(id),
         }
+    }
+
+    /// Where the files of a logged model lie.
+    #[must_use]
+    pub fn model(&self, id: &str) -> PathBuf {
+        self.path.join(MODELS).join(id)
     }
 
     /// Makes it, for this user alone, with what is to be cut out of it later.

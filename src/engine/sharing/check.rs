@@ -46,8 +46,9 @@ pub fn record(record: &Record, outputs: &[RelPath]) -> Result<(), Refused> {
     if logs.iter().any(|log| !allowed(&log.path, &["user_logs/std_log.txt", "logs"])) || logs.len() > 2 {
         return refuse("it brings logs that are none".to_owned());
     }
-    let artifacts = [crate::tracking::ARTIFACTS, crate::tracking::CHILDREN];
-    if record.artifacts.iter().any(|kept| !allowed(&kept.path, &artifacts)) || record.artifacts.len() > 2 {
+    let artifacts = crate::tracking::KEPT;
+    if record.artifacts.iter().any(|kept| !allowed(&kept.path, &artifacts)) || record.artifacts.len() > artifacts.len()
+    {
         return refuse("it brings artifacts that are none".to_owned());
     }
     if record.left().any(|left| left.content().is_none()) {

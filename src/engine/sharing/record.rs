@@ -51,7 +51,7 @@ pub struct Record {
     /// The series of its metrics, one object; see `logged::pack`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Recorded>,
-    /// Its artifacts, as outputs are given: `artifacts` and `children`. An older amlrun leaves them alone.
+    /// Its artifacts, as outputs are given: `artifacts`, `children` and `logged_models`. An older amlrun leaves them alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Recorded>,
 }
@@ -80,7 +80,7 @@ pub enum Refused {
 
 /// Whether a kept folder is one of artifacts.
 fn is_artifacts(path: &RelPath) -> bool {
-    [tracking::ARTIFACTS, tracking::CHILDREN].iter().any(|name| path.as_bytes() == name.as_bytes())
+    tracking::KEPT.iter().any(|name| path.as_bytes() == name.as_bytes())
 }
 
 /// What a record is named by: the digest of the fingerprint and the paths of the declared outputs. Two jobs may have one

@@ -95,6 +95,7 @@ fn move_in(
         environments: &environments,
         local: &Local::new(desk.clock),
         shared: None,
+        tracking: None,
         remotes: &std::collections::BTreeMap::new(),
         locks: &desk.locks,
         variables: &here.variables,

@@ -1,0 +1,241 @@
+//! Unmodified scripts that use mlflow, under amlrun and against MLflow's own server: what they are told is the same. And
+//! who has no token, or a path that leads out, gets nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test may die, and it runs amlrun"
+)]
+
+mod engines;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use engines::{Engine, Project};
+
+const SUITE: &str = include_str!("mlflow_scripts/suite.py");
+const MODELS: &str = include_str!("mlflow_scripts/models.py");
+/// Talks to the server as anybody on this machine could who knows its port; waits for the word to end.
+const OPEN: &str = r#"
+import json, os, time
+from pathlib import Path
+names = ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"]
+place = Path(os.environ["HOME"]) / os.environ["AMLRUN_JOB"]
+place.with_suffix(".part").write_text(json.dumps({n: os.environ[n] for n in names}))
+place.with_suffix(".part").rename(place)
+print("the token", os.environ["MLFLOW_TRACKING_TOKEN"])
+while not place.with_suffix(".end").exists():
+    time.sleep(0.02)
+"#;
+
+/// A Python with these packages, kept from test to test; none, with a word on why, where it cannot be had.
+fn python(name: &str, packages: &[&str]) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let python = folder.join("bin/python");
+    if folder.join("ready").exists() {
+        return Some(python);
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status().is_ok_and(|status| status.success());
+    let installed = made
+        && Command::new(folder.join("bin/pip"))
+            .args(["install", "-q", "--disable-pip-version-check"])
+            .args(packages)
+            .status()
+            .is_ok_and(|status| status.success());
+    if !installed {
+        println!("skipped: {packages:?} could not be installed");
+        return None;
+    }
+    std::fs::write(folder.join("ready"), "").unwrap();
+    Some(python)
+}
+
+/// What a script was told under amlrun.
+fn here(folder: &Path, python: &Path, script: &str) -> serde_json::Value {
+    let mut project = Project::new(folder);
+    project.variables.push(("USER".to_owned(), "somebody".to_owned()));
+    project.write("script.py", script);
+    project.write(
+        "Amlfile",
+        &format!(
+            "format = 1\n[environments.py]\nuser_managed = true\ninterpreter = \"{}\"\n\
+             variables = {{ MLFLOW_DISABLE_TELEMETRY = \"true\", GIT_PYTHON_REFRESH = \"quiet\" }}\n[experiments.train]\n\
+             script = \"script.py\"\narguments = [\"seen.json\"]\nsources = [\"script.py\"]\noutputs = [\"seen.json\"]\n\
+             environment = \"py\"\n",
+            python.display()
+        ),
+    );
+    project.run(&["train"]);
+    // What was logged is on record, and the token nowhere.
+    let shown = project.run(&["runs", "show", "train", "--json"]);
+    let record: serde_json::Value = serde_json::from_str(shown.get(..=shown.rfind('}').unwrap()).unwrap()).unwrap();
+    assert!(!record["metrics"].as_object().unwrap().is_empty() || !record["logged"]["children"].is_null(), "{shown}");
+    assert!(!shown.contains("MLFLOW_TRACKING_TOKEN"));
+    serde_json::from_str(&project.read("seen.json").unwrap()).unwrap()
+}
+
+/// What a script was told by MLflow's own server, in a run that was made for it as amlrun makes one.
+fn there(folder: &Path, engine: &Engine, python: &Path, script: &str) -> serde_json::Value {
+    const MAKE: &str = "import sys, mlflow\nc = mlflow.MlflowClient()\ne = c.get_experiment_by_name('diabetes')\n\
+        e = e.experiment_id if e else c.create_experiment('diabetes')\n\
+        r = c._tracking_client.store.create_run(e, 'somebody', 1700000000000, [], 'train')\nprint(e, r.info.run_id)";
+    let said = std::fs::read_to_string(engine.folder.join("env")).unwrap();
+    let address = said.trim().rsplit_once('=').unwrap().1.to_owned();
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("script.py"), script).unwrap();
+    let command = || {
+        let mut command = Command::new(python);
+        command.current_dir(folder).env("MLFLOW_TRACKING_URI", &address).env("MLFLOW_DISABLE_TELEMETRY", "true");
+        command.env("USER", "somebody").env("GIT_PYTHON_REFRESH", "quiet");
+        command
+    };
+    let made = command().args(["-c", MAKE]).output().unwrap();
+    let made = String::from_utf8(made.stdout).unwrap();
+    let (experiment, run) =
+        made.trim().rsplit_once('\n').map_or(made.trim(), |(_, last)| last).split_once(' ').unwrap();
+    let done = command()
+        .args(["script.py", "seen.json"])
+        .env("MLFLOW_RUN_ID", run)
+        .env("MLFLOW_EXPERIMENT_ID", experiment)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_str(&std::fs::read_to_string(folder.join("seen.json")).unwrap()).unwrap()
+}
+
+fn same(name: &str, packages: &[&str], script: &str) {
+    let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
+    let Some(python) = python(name, packages) else { return };
+    let here = here(&folder.path().join("here"), &python, script);
+    // A server of its own for each: the answers depend on what is there.
+    let Some(engine) = Engine::up("mlflow-up.sh", &folder.path().join("s"), &[]) else { return };
+    let there = there(&folder.path().join("there"), &engine, &python, script);
+    let (here, there) = (here.as_object().unwrap(), there.as_object().unwrap());
+    assert_eq!(here.keys().collect::<Vec<_>>(), there.keys().collect::<Vec<_>>());
+    for (name, answer) in here {
+        assert_eq!(answer, &there[name], "{name}");
+    }
+}
+
+#[test]
+fn mlflow_2_is_told_what_its_server_tells() {
+    same("mlflow-skinny-2.22.2", &["mlflow-skinny==2.22.2"], SUITE);
+}
+
+#[test]
+fn mlflow_3_is_told_what_its_server_tells() {
+    same("mlflow-skinny-3.17.2", &["mlflow-skinny==3.17.2"], SUITE);
+}
+
+#[test]
+fn models_and_autolog_are_told_what_the_server_tells() {
+    same("mlflow-3.17.2", &["mlflow==3.17.2", "scikit-learn", "pandas", "matplotlib", "pillow"], MODELS);
+}
+
+/// A request as bytes, and the whole answer.
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn only_a_run_itself_gets_in() {
+    let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
+    let project = Project::new(folder.path());
+    project.write("open.py", OPEN);
+    let job =
+        |name: &str| format!("[experiments.{name}]\ncommand = \"python3 open.py {name}\"\nsources = [\"open.py\"]\n");
+    project.write("Amlfile", &format!("format = 1\n{}{}", job("one"), job("two")));
+    let mut amlrun = project.command(&["-j2"]).spawn().unwrap();
+    let about = |name: &str| -> serde_json::Value {
+        let place = project.home.join(name);
+        engines::wait_for("both jobs run", || place.exists());
+        serde_json::from_str(&std::fs::read_to_string(place).unwrap()).unwrap()
+    };
+    let (one, two) = (about("one"), about("two"));
+    let text = |of: &serde_json::Value, name: &str| of[name].as_str().unwrap().to_owned();
+    let address = text(&one, "MLFLOW_TRACKING_URI").strip_prefix("http://").unwrap().to_owned();
+    assert!(address.starts_with("127.0.0.1:"));
+    assert_eq!(one["MLFLOW_TRACKING_URI"], two["MLFLOW_TRACKING_URI"], "one listener");
+    let (token, other) = (text(&one, "MLFLOW_TRACKING_TOKEN"), text(&two, "MLFLOW_TRACKING_TOKEN"));
+    let (run, experiment) = (text(&one, "MLFLOW_RUN_ID"), text(&one, "MLFLOW_EXPERIMENT_ID"));
+    let get = |token: &str, path: &str| {
+        ask(&address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n{token}Connection: close\r\n\r\n"))
+    };
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let own = format!("/api/2.0/mlflow/runs/get?run_id={run}");
+    assert!(get(&bearer(&token), &own).starts_with("HTTP/1.1 200"));
+    for wrong in [String::new(), bearer(""), bearer("x"), bearer(token.get(1..).unwrap()), bearer(&format!("{token}0"))]
+    {
+        for path in [own.as_str(), "/version", "/api/2.0/mlflow/experiments/search", "/nothing"] {
+            assert!(get(&wrong, path).starts_with("HTTP/1.1 401"), "{wrong} {path}");
+        }
+    }
+    // Another run's token reads it as on record, and writes nothing.
+    let post = |token: &str, endpoint: &str, body: &str| {
+        let length = body.len();
+        let head = format!("POST /api/2.0/mlflow/{endpoint} HTTP/1.1\r\n{}Content-Length: {length}\r\n", bearer(token));
+        ask(&address, &format!("{head}Connection: close\r\n\r\n{body}"))
+    };
+    let tag = format!(r#"{{"run_id":"{run}","key":"k","value":"v"}}"#);
+    let refused = post(&other, "runs/set-tag", &tag);
+    assert!(refused.starts_with("HTTP/1.1 404") && refused.contains("RESOURCE_DOES_NOT_EXIST"), "{refused}");
+    assert!(post(&token, "runs/set-tag", &tag).starts_with("HTTP/1.1 200"));
+    assert!(post(&token, "runs/no-such-thing", "{}").contains("ENDPOINT_NOT_FOUND"));
+    // Nothing is written or read outside the run's own folder.
+    let root = format!("/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts");
+    std::fs::write(project.root.join("secret.txt"), "secret").unwrap();
+    let out = [
+        "../x",
+        "%2e%2e/x",
+        "%252e%252e/x",
+        "a/../../x",
+        "a/%2E%2E/%2e%2e/x",
+        "..%2fx",
+        "a%5c..%5cx",
+        "/etc/passwd",
+        "%2Fetc%2Fpasswd",
+        "a//b",
+        "./a",
+        "a%00b",
+    ];
+    for path in out {
+        let put =
+            format!("PUT {root}/{path} HTTP/1.1\r\n{}Content-Length: 2\r\nConnection: close\r\n\r\nhi", bearer(&token));
+        let answer = ask(&address, &put);
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+        let answer = get(&bearer(&token), &format!("{root}/{path}"));
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+    }
+    let ours =
+        format!("PUT {root}/a.txt HTTP/1.1\r\n{}Content-Length: 2\r\nConnection: close\r\n\r\nhi", bearer(&token));
+    assert!(ask(&address, &ours).starts_with("HTTP/1.1 200"));
+    assert!(get(&bearer(&other), &format!("{root}/a.txt")).starts_with("HTTP/1.1 404"));
+    // Sizes are looked at before anything is read.
+    let huge = |header: &str| {
+        ask(&address, &format!("POST /api/2.0/mlflow/runs/set-tag HTTP/1.1\r\n{}{header}\r\n\r\n", bearer(&token)))
+    };
+    assert!(huge("Content-Length: 99999999999999").starts_with("HTTP/1.1 413"));
+    assert!(huge("Content-Length: 99999999999999999999999999").starts_with("HTTP/1.1 400"));
+    assert!(huge("Content-Length: -1").starts_with("HTTP/1.1 400"));
+    assert!(huge("Content-Length: 1\r\nContent-Length: 2").starts_with("HTTP/1.1 400"));
+    assert!(huge(&format!("X: {}", "x".repeat(70_000))).starts_with("HTTP/1.1 431"));
+    for job in ["one", "two"] {
+        std::fs::write(project.home.join(format!("{job}.end")), "").unwrap();
+    }
+    assert!(amlrun.wait().unwrap().success());
+    let shown = project.run(&["runs", "show", "one"]);
+    assert!(shown.contains("k  v"), "{shown}");
+    assert!(!project.run(&["runs", "show", "two"]).contains("k  v"));
+    assert!(project.run(&["runs", "files", "one"]).contains("artifacts/a.txt"));
+    // The token is nowhere in what is kept.
+    let found = Command::new("grep").args(["-rl", &token]).arg(project.root.join(".amlrun")).output().unwrap();
+    assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
+}
