@@ -211,9 +211,8 @@ fn once(
     let mut variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
     let secrets: Vec<String> = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
     let tracked = tracked::begin(bench, begun, activation, &secrets, &mut variables);
-    let secrets = tracked.as_ref().map_or(secrets, tracked::Tracked::secrets);
     let launch = Launch {
-        secrets,
+        secrets: tracked.as_ref().map_or(secrets, tracked::Tracked::secrets),
         run: begun.run.clone(),
         argv: match activation.container {
             Some(_) => argv::contained(job, &staged.cwd),
