@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::conda::{self, Wanted};
 use super::installer::{self, Resolution};
 use super::lock::{Lock, Section, Slot};
 use super::place::{Place, hold, write_whole};
@@ -16,7 +17,7 @@ use super::{
     Activation, EnvironmentError, Environments, Halt, Step, build, docker, installed, interpreter, lock_text, probe,
 };
 use crate::launch::Recipe;
-use crate::project::model::{Environment, EnvironmentKind, Packages};
+use crate::project::model::{Environment, EnvironmentKind};
 use crate::staleness::Key;
 
 /// Where things are, and the process's variables.
@@ -114,9 +115,9 @@ impl Builder {
         if environment.spark.is_some() {
             return Err(unavailable(environment));
         }
-        let EnvironmentKind::Managed { python, packages } = &environment.kind else { return Ok(false) };
+        let Some(wanted) = self.wanted(environment)? else { return Ok(false) };
         let mode = if upgrade { Mode::Upgrade } else { Mode::AsNeeded };
-        let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
+        let managed = self.managed(&environment.name, &wanted, mode, told)?;
         Ok(managed.is_some_and(|managed| !managed.asked.is_empty()))
     }
 
@@ -160,9 +161,9 @@ impl Builder {
                 look.key = Some(key);
                 look.built = true;
             }
-            EnvironmentKind::Managed { python, packages } => {
-                let mode = Mode::Frozen;
-                match self.managed(&environment.name, python.as_deref(), packages, mode, &mut |_| {})? {
+            EnvironmentKind::Managed { .. } | EnvironmentKind::Conda(_) => {
+                let Some(wanted) = self.wanted(environment)? else { return Ok(look) };
+                match self.managed(&environment.name, &wanted, Mode::Frozen, &mut |_| {})? {
                     Some(managed) => {
                         let place = Place::new(&self.setup.cache, &managed.key);
                         look.built = place.is_complete(&managed.key);
@@ -173,10 +174,10 @@ impl Builder {
                         look.key = Some(managed.key);
                         look.section = Some(managed.section);
                     }
-                    None => look.python = Some(self.base(python.as_deref(), true)?.probe.python()),
+                    None => look.python = Some(self.base(wanted.python.as_deref(), true)?.probe.python()),
                 }
             }
-            _ => {}
+            EnvironmentKind::Docker(_) => {}
         }
         Ok(look)
     }
@@ -197,17 +198,43 @@ impl Builder {
         Ok((it, Key::of(facts)))
     }
 
+    /// What amlrun builds an environment of; none for one that it does not build itself.
+    fn wanted(&self, environment: &Environment) -> Result<Option<Wanted>, EnvironmentError> {
+        match &environment.kind {
+            EnvironmentKind::Managed { python, packages } => {
+                let (python, packages) = (python.clone(), packages.clone());
+                Ok(Some(Wanted { python, packages, notes: Vec::new() }))
+            }
+            EnvironmentKind::Conda(file) => conda::wanted(&self.setup.root, file).map(Some),
+            EnvironmentKind::UserManaged { .. } | EnvironmentKind::Docker(_) => Ok(None),
+        }
+    }
+
+    /// An environment that amlrun builds itself, locked.
+    fn locked(&self, environment: &Environment, told: &mut dyn FnMut(Step)) -> Result<Managed, EnvironmentError> {
+        let unlocked = || EnvironmentError::Unavailable("it is not locked".to_owned());
+        let wanted = self.wanted(environment)?.ok_or_else(unlocked)?;
+        self.managed(&environment.name, &wanted, Mode::AsNeeded, told)?.ok_or_else(unlocked)
+    }
+
     fn managed(
         &self,
         name: &str,
-        python: Option<&str>,
-        packages: &Packages,
+        wanted: &Wanted,
         mode: Mode,
         told: &mut dyn FnMut(Step),
     ) -> Result<Option<Managed>, EnvironmentError> {
-        let asked = requirements::read(packages, &self.setup.root)?;
-        let interpreter = self.base(python, mode == Mode::Frozen)?;
-        let Some(section) = self.section(name, &asked, &interpreter, mode, told)? else { return Ok(None) };
+        let asked = requirements::read(&wanted.packages, &self.setup.root)?;
+        let interpreter = self.base(wanted.python.as_deref(), mode == Mode::Frozen)?;
+        let mut notes = wanted.notes.iter();
+        // Told once, as a resolution begins.
+        let mut with_notes = |step| {
+            let notes = notes.by_ref().cloned().map(Step::Output);
+            notes.for_each(&mut *told);
+            told(step);
+        };
+        let section = self.section(name, &asked, &interpreter, mode, &mut with_notes)?;
+        let Some(section) = section else { return Ok(None) };
         let mut facts = probe::facts(&interpreter.probe);
         facts.extend(section.facts());
         Ok(Some(Managed { interpreter, asked, section, key: Key::of(facts) }))
@@ -291,10 +318,7 @@ pub fn kind_of(environment: &Environment) -> &'static str {
 
 /// What this build does not carry out.
 fn unavailable(environment: &Environment) -> EnvironmentError {
-    let kind = match &environment.kind {
-        EnvironmentKind::Conda(_) => "conda",
-        EnvironmentKind::Docker(_) | EnvironmentKind::Managed { .. } | EnvironmentKind::UserManaged { .. } => "spark",
-    };
+    let kind = if environment.spark.is_some() { "spark" } else { kind_of(environment) };
     EnvironmentError::Unavailable(format!("`{kind}` is not available in this build"))
 }
 
@@ -316,13 +340,12 @@ impl Environments for Builder {
             EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
                 Ok(Some(self.user_managed(wanted, frozen)?.1))
             }
-            EnvironmentKind::Managed { python, packages } => {
+            EnvironmentKind::Managed { .. } | EnvironmentKind::Conda(_) => {
+                let Some(wanted) = self.wanted(environment)? else { return Ok(None) };
                 let mode = if frozen { Mode::Frozen } else { Mode::AsNeeded };
-                let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
-                Ok(managed.map(|managed| managed.key))
+                Ok(self.managed(&environment.name, &wanted, mode, told)?.map(|managed| managed.key))
             }
             EnvironmentKind::Docker(docker) => docker::key(&self.setup, docker, frozen, told),
-            EnvironmentKind::Conda(_) => Err(unavailable(environment)),
         }
     }
 
@@ -335,11 +358,8 @@ impl Environments for Builder {
                 let (path, variables) = installed::activation(&it.probe);
                 Ok(Activation { interpreter: Some(it.path), path, variables, container: None })
             }
-            EnvironmentKind::Managed { python, packages } => {
-                let mode = Mode::AsNeeded;
-                let managed = self.managed(&environment.name, python.as_deref(), packages, mode, told)?;
-                let unlocked = || EnvironmentError::Unavailable("it is not locked".to_owned());
-                let managed = managed.ok_or_else(unlocked)?;
+            EnvironmentKind::Managed { .. } | EnvironmentKind::Conda(_) => {
+                let managed = self.locked(environment, told)?;
                 let place = build::ready(&self.setup, &environment.name, &managed, || self.uv(), told)?;
                 let variable = place.folder.to_string_lossy().into_owned();
                 Ok(Activation {
@@ -350,7 +370,6 @@ impl Environments for Builder {
                 })
             }
             EnvironmentKind::Docker(docker) => docker::ready(&self.setup, docker, told),
-            EnvironmentKind::Conda(_) => Err(unavailable(environment)),
         }
     }
 
@@ -363,13 +382,10 @@ impl Environments for Builder {
                 let (_, key) = self.user_managed(wanted, false)?;
                 Ok(Recipe::UserManaged { wanted: wanted.clone(), facts: key.facts })
             }
-            EnvironmentKind::Managed { python, packages } => {
-                let mode = Mode::AsNeeded;
-                let managed = self.managed(&environment.name, python.as_deref(), packages, mode, &mut |_| {})?;
-                let managed = managed.ok_or_else(|| EnvironmentError::Unavailable("it is not locked".to_owned()))?;
-                installer::recipe(&managed)
+            EnvironmentKind::Managed { .. } | EnvironmentKind::Conda(_) => {
+                installer::recipe(&self.locked(environment, &mut |_| {})?)
             }
-            EnvironmentKind::Conda(_) | EnvironmentKind::Docker(_) => Err(unavailable(environment)),
+            EnvironmentKind::Docker(_) => Err(unavailable(environment)),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod build;
 mod builder;
+mod conda;
 mod docker;
 mod editable;
 pub mod fake;

@@ -38,10 +38,6 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         }
     }
     for environment in environments.into_iter().filter_map(|i| project.environments.get(i)) {
-        match &environment.kind {
-            EnvironmentKind::Conda(_) => refuse("environment kind `conda`".into(), &environment.span),
-            EnvironmentKind::UserManaged { .. } | EnvironmentKind::Managed { .. } | EnvironmentKind::Docker(_) => {}
-        }
         if let Some(spark) = &environment.spark {
             refuse("environment key `spark`".into(), &spark.span);
         }

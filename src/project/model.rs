@@ -98,7 +98,7 @@ pub enum EnvironmentKind {
         /// Where the packages come from.
         packages: Packages,
     },
-    /// `conda = "conda.yml"`: not in this build.
+    /// `conda = "conda.yml"`: built of what PyPI has of it.
     Conda(RelPath),
     /// `docker = { … }`.
     Docker(Docker),

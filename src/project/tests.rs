@@ -103,14 +103,14 @@ fn each_path_is_looked_at_once() {
 #[test]
 fn what_cannot_be_carried_out_is_refused_only_where_it_is_used() {
     let (project, _) = resolved(
-        "[targets.t]\ntype = 'kubernetes'\n[environments.c]\nconda = 'c.yml'\n[experiments.a]\ncommand = 'a'\n\
+        "[targets.t]\ntype = 'kubernetes'\n[environments.c]\nconda = 'c.yml'\nspark = {}\n[experiments.a]\ncommand = 'a'\n\
          [experiments.b]\ncommand = 'b'\ntarget = 't'\nenvironment = 'c'\n",
     );
     assert!(refusals(&project, [(0, 0)]).is_empty());
     let messages: Vec<String> = refusals(&project, [(1, 1), (1, 1)]).into_iter().map(|fault| fault.message).collect();
     let expected = [
         "target type `kubernetes` is not available in this build",
-        "environment kind `conda` is not available in this build",
+        "environment key `spark` is not available in this build",
     ];
     assert_eq!(messages, expected);
 }

@@ -8,7 +8,12 @@ pub const ENVIRONMENT: &[Key] = &[
     key("python", Kind::Text, "", "The Python version to build with, as in \"3.11\"."),
     key("packages", Kind::List(&Kind::Text), "", "Python packages to install (PEP 508), as in \"pandas>=2\"."),
     key("requirements", Kind::Text, "", "A requirements.txt or a pyproject.toml that lists the packages."),
-    key("conda", Kind::Text, "", "A conda environment file to build from."),
+    key(
+        "conda",
+        Kind::Text,
+        "",
+        "A conda environment file: its pip part, and what PyPI has of its packages under a known name; others are refused by name.",
+    ),
     key("docker", Kind::Table(DOCKER), "", "A container that the job runs in."),
     key("spark", Kind::Table(SPARK), "", "What spark-submit adds for scripts of the framework pyspark."),
     key("user_managed", Kind::Bool, "false", "Nothing is installed: the interpreter is used as it is."),

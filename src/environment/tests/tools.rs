@@ -15,11 +15,6 @@ fn a_bare_command_needs_nothing() {
 #[test]
 fn kinds_of_later_issues_are_refused() {
     let world = World::new(false);
-    let check = |kind: EnvironmentKind, name: &str| {
-        let message = world.key(&environment(kind), true).unwrap_err().to_string();
-        assert_eq!(message, format!("`{name}` is not available in this build"));
-    };
-    check(EnvironmentKind::Conda(crate::relpath::RelPath::new("conda.yml").unwrap()), "conda");
     let mut with_spark = managed(&[]);
     with_spark.spark = Some(crate::project::model::Spark::default());
     assert!(world.key(&with_spark, true).unwrap_err().to_string().contains("`spark` is not available"));
