@@ -12,11 +12,13 @@
 
 mod grid;
 mod random;
+mod sobol;
+mod tpe;
 
 use std::collections::BTreeSet;
 
 use super::space::{Point, Space, key};
-use super::{Seen, Values};
+use super::{Goal, Seen, Values};
 use crate::project::sweep::{Sampling, Sweep};
 
 /// Chooses the next point.
@@ -32,7 +34,9 @@ pub fn sampler(sweep: &Sweep) -> Box<dyn Sampler + Send> {
     let seed = u64::from(sweep.seed);
     match sweep.sampling {
         Sampling::Grid => Box::new(grid::Grid::new(space)),
-        Sampling::Random | Sampling::Sobol | Sampling::Bayesian => Box::new(random::Random::new(space, seed)),
+        Sampling::Random => Box::new(random::Random::new(space, seed)),
+        Sampling::Sobol => Box::new(sobol::Sobol::new(space, seed)),
+        Sampling::Bayesian => Box::new(tpe::Tpe::new(space, Goal::of(sweep), seed)),
     }
 }
 

@@ -25,7 +25,8 @@ impl Numeric {
             Base::Normal { sigma: 0.0, mu } => mu,
             Base::Normal { mu, sigma } => mu + sigma * quantile(unit),
         };
-        self.rounded(base)
+        let (least, most) = self.range();
+        self.rounded(base).clamp(least, most)
     }
 
     /// The coordinate of what was drawn first.
@@ -74,7 +75,11 @@ impl Numeric {
     fn range(&self) -> (f64, f64) {
         match self.base {
             Base::Whole(upper) => (0.0, whole(upper) - 1.0),
-            Base::Uniform { min, max } => (self.rounded(min), self.rounded(max)),
+            Base::Uniform { min, max } => match self.q {
+                // Those that a stretch of the distribution is rounded to, not only its very end.
+                Some(q) => ((self.exp(min) / q + 0.5).floor(), (self.exp(max) / q - 0.5).ceil()),
+                None => (min, max),
+            },
             Base::Normal { mu, sigma: 0.0 } => (self.rounded(mu), self.rounded(mu)),
             Base::Normal { .. } if self.log && self.q.is_some() => (0.0, f64::INFINITY),
             Base::Normal { .. } => (f64::NEG_INFINITY, f64::INFINITY),
@@ -135,7 +140,7 @@ impl Numeric {
     pub fn from_latent(&self, latent: f64) -> f64 {
         match self.base {
             Base::Whole(upper) => latent.round().clamp(0.0, whole(upper) - 1.0),
-            _ => self.rounded(latent),
+            _ => self.rounded(latent).clamp(self.range().0, self.range().1),
         }
     }
 }
