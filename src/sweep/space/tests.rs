@@ -56,7 +56,7 @@ fn continuous_expressions_have_their_distributions() {
 
 /// Chi-square of what was drawn against the probability of each multiple of `q` by the definition: that of all numbers that
 /// are rounded to it. Answers with it and the degrees of freedom.
-#[expect(clippy::cast_precision_loss, reason = "a handful")]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a handful")]
 fn chi_square(base: Base, log: bool, q: f64) -> (f64, f64) {
     let before = move |x: f64| {
         let x = if log { x.max(0.0).ln() } else { x };
