@@ -388,12 +388,22 @@ fn only_what_changed_is_sent_again() {
             target(&engine, proxy.port, &folder.path().join("far"), "")
         ),
     );
+    let explained = || project.run(&["snapshot", "ls", "--explain"]);
+    let before = explained();
+    assert!(before.contains("MiB of it to be sent to the target `vm`"), "{before}");
+    let asked = proxy.bytes.load(Ordering::SeqCst);
+    assert!(asked < 500_000, "{asked} bytes for a question");
     project.run(&[]);
     let first = proxy.bytes.load(Ordering::SeqCst);
     assert!(first > 2_000_000, "{first}");
+    let there = explained();
+    assert!(there.contains("all of it is on the target `vm`"), "{there}");
     project.write("src/d7/f7", "changed\n");
+    let changed = explained();
+    assert!(changed.contains("8 B of it to be sent to the target `vm`"), "{changed}");
+    let explaining = proxy.bytes.load(Ordering::SeqCst);
     project.run(&[]);
-    let second = proxy.bytes.load(Ordering::SeqCst) - first;
+    let second = proxy.bytes.load(Ordering::SeqCst) - explaining;
     // The program itself (some 40 kB) goes over a new connection; what is sent of the tree is a file and two nodes.
     println!("{first} bytes, then {second}");
     assert!(second < first / 20, "{second} of {first} bytes were sent again");

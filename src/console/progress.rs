@@ -107,6 +107,27 @@ impl Drop for ByteBar {
     }
 }
 
+/// Does `work` and meanwhile shows, on a terminal, what `told` says of it, anew several times a second.
+pub fn beside<T>(shown: bool, told: impl Fn() -> String + Sync, work: impl FnOnce() -> T) -> T {
+    if !shown {
+        return work();
+    }
+    let bar = new_bar();
+    let (bar, told) = (&bar, &told);
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let _stop = stop;
+        scope.spawn(move || {
+            // Until the other end is dropped, however the work ends.
+            while stopped.recv_timeout(PAUSE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                bar.set_message(told());
+            }
+            bar.finish_and_clear();
+        });
+        work()
+    })
+}
+
 /// One bar whose message is the whole frame, so that a frame is one drawing.
 fn new_bar() -> ProgressBar {
     // More often than frames come: the pace is set above, and indicatif is not to drop the last frame of a burst.

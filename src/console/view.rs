@@ -19,6 +19,18 @@ const KEPT_ROWS: usize = 3;
 /// So many runs must have ended before a guess at the rest is worth anything.
 const RUNS_FOR_A_GUESS: usize = 3;
 
+/// So long after something went over the line to the shared cache it is still shown.
+const LINGERS: Duration = Duration::from_secs(2);
+
+/// What goes over the line to the shared cache.
+#[derive(Debug, Clone, Copy)]
+struct Crossing {
+    sent: u64,
+    received: u64,
+    waiting: usize,
+    moved: Duration,
+}
+
 /// Something that takes time.
 #[derive(Debug, Clone)]
 struct Going {
@@ -34,12 +46,29 @@ pub struct View {
     settled: Vec<bool>,
     done: usize,
     reading: Option<(u64, u64)>,
+    crossing: Option<Crossing>,
     building: BTreeMap<String, Going>,
     going: BTreeMap<JobId, Going>,
     runs_ended: usize,
     first_start: Option<Duration>,
     began: Option<Duration>,
     sweeps: BTreeMap<JobId, Counts>,
+}
+
+impl Crossing {
+    /// In words, as long as there is something to be told.
+    fn told(&self, now: Duration) -> Option<String> {
+        if self.waiting == 0 && now.saturating_sub(self.moved) > LINGERS {
+            return None;
+        }
+        let moved = [("received", self.received), ("sent", self.sent)];
+        let mut parts: Vec<String> =
+            moved.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{} {word}", words::bytes(*n))).collect();
+        if self.waiting > 0 {
+            parts.push(format!("{} to be shared", words::count(self.waiting, "run")));
+        }
+        (!parts.is_empty()).then(|| format!("  {}", parts.join(", ")))
+    }
 }
 
 impl View {
@@ -53,6 +82,9 @@ impl View {
             }
             Event::Measuring { files, bytes } => self.reading = Some((*files, *bytes)),
             Event::Measured { .. } => self.reading = None,
+            Event::CacheTraffic { sent, received, waiting } => {
+                self.crossing = Some(Crossing { sent: *sent, received: *received, waiting: *waiting, moved: now });
+            }
             Event::EnvironmentStarted { environment, .. } => {
                 self.building.insert(environment.clone(), going(String::new(), false));
             }
@@ -147,6 +179,9 @@ impl View {
             lines.push(
                 line().add(Paint::Active, "reading").add(Paint::Plain, &format!(" {files}, {}", words::bytes(bytes))),
             );
+        }
+        if let Some(text) = self.crossing.and_then(|crossing| crossing.told(now)) {
+            lines.push(line().add(Paint::Active, "cache").add(Paint::Plain, &text));
         }
         let mut entries: Vec<(String, &Going)> = Vec::new();
         entries.extend(self.building.iter().map(|(name, going)| (format!("environment {}", words::name(name)), going)));

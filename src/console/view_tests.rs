@@ -93,6 +93,19 @@ environment `sklearn`    1 s  resolving
     assert!(seen.contains("42%|####") && !seen.contains("sklearn"), "{seen}");
 }
 
+#[test]
+fn what_crosses_to_the_cache_is_seen_while_it_does() {
+    let mut events = vec![(1, Event::CacheTraffic { sent: 0, received: 0, waiting: 0 })];
+    check(&view(2, &events), 1, (80, 24), "[>                   ] 0/2 jobs, 1 s");
+    events.push((2, Event::CacheTraffic { sent: 0, received: 3_145_728, waiting: 0 }));
+    let bar = "[>                   ] 0/2 jobs";
+    check(&view(2, &events), 3, (80, 24), &format!("cache  3.0 MiB received\n{bar}, 3 s"));
+    check(&view(2, &events), 9, (80, 24), &format!("{bar}, 9 s"));
+    events.push((9, Event::CacheTraffic { sent: 2048, received: 3_145_728, waiting: 2 }));
+    let text = "cache  3.0 MiB received, 2.0 KiB sent, 2 runs to be shared";
+    check(&view(2, &events), 99, (80, 24), &format!("{text}\n{bar}, 1 min 39 s"));
+}
+
 fn busy() -> View {
     view(
         4,

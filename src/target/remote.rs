@@ -99,6 +99,12 @@ pub trait Remote: Send + Sync + std::fmt::Debug {
     /// See [`Fault`].
     fn prepare(&self, parcel: &Parcel, cargo: &dyn Cargo, told: &mut dyn FnMut(String)) -> Result<(), Fault>;
 
+    /// Which of these objects it would have to be sent.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn lacking(&self, digests: &[Digest]) -> Result<Vec<Digest>, Fault>;
+
     /// Submits a run that was prepared, unless it was submitted.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use super::agent::{Connector, Link, Room, Trouble};
 use super::remote::{Cargo, Fault, Finding, Look, Offsets, Remote, State};
 use super::ssh::Login;
 use crate::clock::Clock;
+use crate::digest::Digest;
 use crate::ids::RunId;
 use crate::launch::Parcel;
 use crate::project::model::Target;
@@ -204,6 +205,10 @@ impl Remote for Slurm<'_> {
             self.changed.notify_all();
         }
         prepared
+    }
+
+    fn lacking(&self, digests: &[Digest]) -> Result<Vec<Digest>, Fault> {
+        self.link.lacking(digests)
     }
 
     fn submit(&self, parcel: &Parcel) -> Result<(), Fault> {

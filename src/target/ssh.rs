@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use super::agent::{Connector, Link, Room, Trouble};
 use super::remote::{Cargo, Fault, Finding, Look, Offsets, Remote, State};
 use crate::clock::Clock;
+use crate::digest::Digest;
 use crate::ids::RunId;
 use crate::launch::Parcel;
 use crate::project::model::Target;
@@ -188,6 +189,10 @@ impl Remote for Ssh<'_> {
 
     fn prepare(&self, parcel: &Parcel, cargo: &dyn Cargo, told: &mut dyn FnMut(String)) -> Result<(), Fault> {
         self.link.prepare(parcel, &self.room, cargo, told)
+    }
+
+    fn lacking(&self, digests: &[Digest]) -> Result<Vec<Digest>, Fault> {
+        self.link.lacking(digests)
     }
 
     fn submit(&self, parcel: &Parcel) -> Result<(), Fault> {

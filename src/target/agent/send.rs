@@ -47,6 +47,21 @@ pub(super) fn lay(link: &Link, parcel: &Parcel, spec: &Value, cargo: &dyn Cargo)
     Err(Fault::Refused(format!("{}: what was sent does not stay there; is its disk full or damaged?", link.place())))
 }
 
+impl Link {
+    /// Which of these objects are not there.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    pub fn lacking(&self, wanted: &[Digest]) -> Result<Vec<Digest>, Fault> {
+        let mut lacking = Vec::new();
+        for some in wanted.chunks(20_000) {
+            let names: Vec<String> = some.iter().map(Digest::to_string).collect();
+            lacking.extend(digests(&self.ask(&json!({"op": "has", "digests": names}))?));
+        }
+        Ok(lacking)
+    }
+}
+
 /// Everything that a parcel is made of.
 struct Index {
     sizes: BTreeMap<Digest, u64>,
@@ -121,12 +136,7 @@ fn send(link: &Link, missing: Vec<Digest>, index: &Index, cargo: &dyn Cargo, sen
             }
         }
         pack.send(link)?;
-        level = Vec::new();
-        let below: Vec<Digest> = below.into_iter().collect();
-        for some in below.chunks(20_000) {
-            let names: Vec<String> = some.iter().map(Digest::to_string).collect();
-            level.extend(digests(&link.ask(&json!({"op": "has", "digests": names}))?));
-        }
+        level = link.lacking(&below.into_iter().collect::<Vec<_>>())?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::cli::options::{CacheOptions, Common, PlanOptions};
 use crate::cli::shared::Chosen;
 use crate::cli::surroundings::Surroundings;
 use crate::clock::SystemClock;
-use crate::console::{self, json, words};
+use crate::console::{self, json, progress, words};
 use crate::engine::recover;
 use crate::engine::sharing::by_hand::{self, Found};
 use crate::engine::sharing::line::differs;
@@ -123,7 +123,14 @@ fn transfer(
         writer.begin(&invocation, &alive)?;
     }
     let pulls = (!pushes).then_some((sharing, &mut writer as &mut dyn crate::history::History, folder.as_path()));
-    let found = by_hand::look(work, &world, &reader, pulls, &mut teller).map_err(failed)?;
+    let shown = here.terminal && !common.quiet && !common.json;
+    let crossed = || {
+        let traffic = sharing.remote.traffic();
+        let (sent, received) = (words::bytes(traffic.sent), words::bytes(traffic.received));
+        format!("{}  {received} received, {sent} sent", sharing.remote.address())
+    };
+    let look = || by_hand::look(work, &world, &reader, pulls, &mut teller);
+    let found = progress::beside(shown, crossed, look).map_err(failed)?;
     let mut report = Report { cache: sharing.remote.address().to_owned(), ..Report::default() };
     let mut problem = None;
     if pushes {
@@ -131,7 +138,8 @@ fn transfer(
             .iter()
             .filter_map(|found| if let Found::Here(run) = found { Some(run.clone()) } else { None })
             .collect();
-        match by_hand::share(sharing, &world, &reader, &folder, &runs) {
+        let share = || by_hand::share(sharing, &world, &reader, &folder, &runs);
+        match progress::beside(shown, crossed, share) {
             Ok(all) => report.jobs = told_pushed(&plan, &found, &all),
             Err(why) => problem = Some(why),
         }

@@ -1,7 +1,7 @@
 //! `amlrun snapshot ls --explain [PATH]`: what would be stored or sent now, and why, before anything is.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -16,10 +16,12 @@ use crate::clock::SystemClock;
 use crate::console::style::Paint;
 use crate::console::table::{Cell, Table};
 use crate::console::{self, Style, json, words};
+use crate::digest::Digest;
 use crate::engine::World;
 use crate::engine::heavy;
 use crate::engine::measuring::{Counter, spec_of};
 use crate::relpath::RelPath;
+use crate::target::remote::{Fault, Remote};
 use crate::tree::SourceSpec;
 use crate::tree::explain::{Explained, Explanation, Why};
 
@@ -35,9 +37,21 @@ struct Shown {
     bytes: u64,
     /// Bytes of files that the store does not hold yet.
     new_bytes: u64,
+    /// For each target elsewhere that takes it: what would still have to be sent there.
+    targets: Vec<Need>,
     /// The warning of one that is over the limit.
     warning: Option<String>,
     entries: Vec<Line>,
+}
+
+/// What a target lacks of a snapshot.
+#[derive(Debug, Serialize)]
+struct Need {
+    target: String,
+    /// Bytes of files; none where the target could not be asked.
+    new_bytes: Option<u64>,
+    /// Why it could not be asked.
+    fault: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,17 +79,23 @@ pub(super) fn explain(path: Option<&str>, common: &Common, here: &Surroundings) 
     let parts = Parts::new(&loaded, &plan, here, &clock)?;
     let world = parts.world();
     let path = path.map(|text| asked(text, &loaded.root, here)).transpose()?;
-    let mut specs: BTreeMap<SourceSpec, Vec<String>> = BTreeMap::new();
+    let mut specs: BTreeMap<SourceSpec, (Vec<String>, BTreeSet<usize>)> = BTreeMap::new();
     for job in &plan.jobs {
         if let Some(spec) = spec_of(job) {
-            specs.entry(spec).or_default().push(job.name.0.clone());
+            let (jobs, targets) = specs.entry(spec).or_default();
+            jobs.push(job.name.0.clone());
+            targets.insert(job.target);
         }
     }
     let mut all = Vec::new();
-    for (spec, jobs) in specs {
+    for (spec, (jobs, targets)) in specs {
         if path.as_ref().is_none_or(|path| path.is_within(&spec.directory) || spec.directory.is_within(path)) {
             let explanation = world.ground.explain(&spec, &Counter::default())?;
-            all.push(shown(&world, &spec, jobs, explanation, path.as_ref()));
+            let files = distinct(&explanation);
+            let names = |at: usize| loaded.project.targets.get(at).map_or("", |target| target.name.as_str());
+            let elsewhere = targets.iter().filter_map(|at| Some((names(*at), world.remotes.get(at)?)));
+            let targets = elsewhere.map(|(name, remote)| need(name, &**remote, &files)).collect();
+            all.push(Shown { targets, ..shown(&world, &spec, jobs, explanation, path.as_ref()) });
         }
     }
     if all.iter().all(|shown| shown.entries.is_empty())
@@ -94,6 +114,11 @@ pub(super) fn explain(path: Option<&str>, common: &Common, here: &Surroundings) 
             console::out("\n");
         }
         console::out(&text(shown, path.is_some() || common.verbose, style));
+        for Need { target, fault, .. } in &shown.targets {
+            if let Some(fault) = fault {
+                console::err(&format!("warning: the target {} was not asked: {fault}", words::name(target)));
+            }
+        }
         if let Some(warning) = &shown.warning {
             console::err(&format!("warning: {warning}"));
         }
@@ -117,6 +142,24 @@ fn asked(text: &str, root: &std::path::Path, here: &Surroundings) -> Result<RelP
     inside.ok_or_else(|| CliError::usage(format!("{} lies outside the project", words::name(text))))
 }
 
+/// The files of a snapshot, each content once, with its size.
+fn distinct(explanation: &Explanation) -> BTreeMap<Digest, u64> {
+    explanation.entries.iter().filter(|e| !e.folder).filter_map(|e| Some((e.digest?, e.size))).collect()
+}
+
+/// Asks a target what it lacks.
+fn need(target: &str, remote: &dyn Remote, files: &BTreeMap<Digest, u64>) -> Need {
+    let target = target.to_owned();
+    match remote.lacking(&files.keys().copied().collect::<Vec<_>>()) {
+        Ok(lacking) => {
+            let new_bytes = lacking.iter().filter_map(|digest| files.get(digest)).sum();
+            Need { target, new_bytes: Some(new_bytes), fault: None }
+        }
+        Err(Fault::Lost(why) | Fault::Refused(why)) => Need { target, new_bytes: None, fault: Some(why) },
+        Err(Fault::Moved) => Need { target, new_bytes: None, fault: Some("its answer was not understood".to_owned()) },
+    }
+}
+
 fn shown(
     world: &World<'_>,
     spec: &SourceSpec,
@@ -124,10 +167,8 @@ fn shown(
     explanation: Explanation,
     path: Option<&RelPath>,
 ) -> Shown {
+    let new_bytes = distinct(&explanation).iter().filter(|(digest, _)| !world.store.has(digest)).map(|(_, n)| n).sum();
     let Explanation { measured, entries } = explanation;
-    let distinct: BTreeMap<_, _> =
-        entries.iter().filter(|e| !e.folder).filter_map(|e| Some((e.digest?, e.size))).collect();
-    let new_bytes = distinct.iter().filter(|(digest, _)| !world.store.has(digest)).map(|(_, size)| size).sum();
     let line = |entry: Explained| {
         let (why, rule) = words_of(&entry.why);
         Line {
@@ -151,6 +192,7 @@ fn shown(
         files: measured.files,
         bytes: measured.content.size,
         new_bytes,
+        targets: Vec::new(),
         warning: heavy::warning(world, spec, &measured),
         entries: lines,
     }
@@ -191,6 +233,13 @@ fn text(shown: &Shown, all: bool, style: Style) -> String {
         words::bytes(shown.bytes),
         shown.jobs.first().map_or("", String::as_str),
     );
+    for Need { target, new_bytes, .. } in &shown.targets {
+        let _ = match new_bytes {
+            None => writeln!(text, "what the target {} lacks of it is not known", words::name(target)),
+            Some(0) => writeln!(text, "all of it is on the target {}", words::name(target)),
+            Some(n) => writeln!(text, "{} of it to be sent to the target {}", words::bytes(*n), words::name(target)),
+        };
+    }
     let mut section = |title: &str, mut lines: Vec<&Line>| {
         lines.sort_by_key(|line| Reverse(line.bytes));
         let rest = lines.len().saturating_sub(SHOWN);
