@@ -8,14 +8,21 @@
     reason = "a test may die, and it runs amlrun"
 )]
 
+#[path = "engines/process.rs"]
+mod process;
+#[path = "engines/random.rs"]
+mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Signal, kill_process};
+
+use process::{ended_within, pid};
+use random::SplitMix64;
 
 const KILLS: usize = 200;
 const LAYERS: usize = 6;
@@ -213,33 +220,4 @@ impl<'p> Project<'p> {
 
 fn text(value: &serde_json::Value) -> &str {
     value.as_str().unwrap()
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_raw(child.id().cast_signed()).unwrap()
-}
-
-/// Waits for the end of the process, that long at most.
-fn ended_within(child: &Child, limit: Duration) -> bool {
-    let watch = pidfd_open(pid(child), PidfdFlags::empty()).unwrap();
-    let limit = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: i64::from(limit.subsec_nanos()) };
-    poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&limit)).unwrap() > 0
-}
-
-/// Steele, Lea and Flood: Fast splittable pseudorandom number generators (2014).
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Less than `limit`, which is not 0.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
 }

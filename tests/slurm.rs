@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use engines::{Engine, Project, SplitMix64, wait_for};
+use engines::process::kill_after;
+use engines::random::SplitMix64;
+use engines::{Engine, Project, wait_for};
 
 const KILLS: usize = 50;
 const SEED: u64 = 20_261_127;
@@ -139,16 +141,9 @@ fn killed_at_any_instant_it_is_run_once_and_not_lost() {
         for _ in 0..=random.below(8) {
             // Most instants lie where submissions are made.
             let reach = if random.below(3) == 0 { span } else { span / 4 };
-            let until = Instant::now() + Duration::from_micros(random.below(u64::try_from(reach.as_micros()).unwrap()));
+            let after = Duration::from_micros(random.below(u64::try_from(reach.as_micros()).unwrap()));
             let mut child = project.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            while Instant::now() < until && child.try_wait().unwrap().is_none() {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-            if child.try_wait().unwrap().is_none() {
-                child.kill().unwrap();
-                kills += 1;
-            }
-            child.wait().unwrap();
+            kills += usize::from(kill_after(&mut child, after));
         }
         project.run(&[]);
         let counts = counts(&ledger);

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use engines::{Engine, Project, Proxy, SplitMix64, wait_for};
+use engines::process::kill_after;
+use engines::random::SplitMix64;
+use engines::{Engine, Project, Proxy, wait_for};
 
 const KILLS: usize = 50;
 const SEED: u64 = 20_261_126;
@@ -157,15 +159,7 @@ fn killed_at_any_instant_it_is_run_once_and_not_lost() {
                 .stderr(std::process::Stdio::null())
                 .spawn()
                 .unwrap();
-            let until = Instant::now() + after;
-            while Instant::now() < until && child.try_wait().unwrap().is_none() {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-            if child.try_wait().unwrap().is_none() {
-                child.kill().unwrap();
-                kills += 1;
-            }
-            child.wait().unwrap();
+            kills += usize::from(kill_after(&mut child, after));
         }
         project.run(&[]);
         let counts = counts(&ledger);

@@ -4,13 +4,20 @@
 //! on record.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
+#[path = "engines/process.rs"]
+mod process;
+#[path = "engines/random.rs"]
+mod random;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Signal, kill_process};
+
+use process::{ended_within, pid};
+use random::SplitMix64;
 
 const SEEDS: u64 = 300;
 /// After so many seeds everything is restored.
@@ -180,34 +187,5 @@ impl Project {
         }
         assert_eq!(read("folder/link"), format!("1 {value}"), "seed {seed}");
         assert_eq!(read("large.bin"), value.trim().repeat(1_200_000), "seed {seed}");
-    }
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_raw(child.id().cast_signed()).unwrap()
-}
-
-/// Waits for the end of the process, that long at most.
-fn ended_within(child: &Child, limit: Duration) -> bool {
-    let watch = pidfd_open(pid(child), PidfdFlags::empty()).unwrap();
-    let limit = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: i64::from(limit.subsec_nanos()) };
-    poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&limit)).unwrap() > 0
-}
-
-/// Steele, Lea and Flood: Fast splittable pseudorandom number generators (2014).
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Less than `limit`, which is not 0.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
     }
 }

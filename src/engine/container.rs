@@ -13,25 +13,6 @@ use crate::environment::Container;
 use crate::launch::{Launch, Outcome, Usage};
 use crate::project::model::InputPath;
 
-/// Variables of the caller that a job in a container sees, too: those that do not speak of this machine's files.
-pub const PASSED: &[&str] = &[
-    "USER",
-    "LOGNAME",
-    "TERM",
-    "TZ",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "all_proxy",
-    "NO_COLOR",
-    "CLICOLOR_FORCE",
-    "FORCE_COLOR",
-];
-
 /// What docker ends with where it could not start the container.
 const NOT_STARTED: i32 = 125;
 

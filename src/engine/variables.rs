@@ -13,17 +13,32 @@ use crate::plan::job::Job;
 use crate::project::model::InputPath;
 use crate::target::watchdog;
 
-/// Variables that every job sees, where they are set.
-pub const PASSED: &[&str] = &[
-    "PATH",
-    "HOME",
+/// Variables that every job sees, where they are set: those that do not speak of this machine's files.
+const ANYWHERE: &[&str] = &[
     "USER",
     "LOGNAME",
+    "TERM",
+    "TZ",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "FORCE_COLOR",
+];
+
+/// Variables that speak of this machine's files; a job in a container has files of its own.
+const HERE: &[&str] = &[
+    "PATH",
+    "HOME",
     "SHELL",
     "LANG",
     "LANGUAGE",
-    "TERM",
-    "TZ",
     "TMPDIR",
     "TEMP",
     "TMP",
@@ -33,21 +48,10 @@ pub const PASSED: &[&str] = &[
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "all_proxy",
     "CUDA_HOME",
     "CUDA_PATH",
     "JAVA_HOME",
     "SSH_AUTH_SOCK",
-    "NO_COLOR",
-    "CLICOLOR_FORCE",
-    "FORCE_COLOR",
 ];
 
 /// Beginnings of names of variables that every job sees.
@@ -65,8 +69,8 @@ pub fn of(
 ) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let contained = activation.container.is_some();
-    let is_plain = |name: &str| PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p));
-    let passed = |name: &str| if contained { container::PASSED.contains(&name) } else { is_plain(name) };
+    let is_here = |name: &str| HERE.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p));
+    let passed = |name: &str| ANYWHERE.contains(&name) || (!contained && is_here(name));
     all.extend(
         world.variables.iter().filter(|(name, _)| passed(name)).map(|(name, value)| (name.clone(), value.clone())),
     );

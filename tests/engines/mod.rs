@@ -8,6 +8,9 @@
     reason = "not every test uses all of it"
 )]
 
+pub mod process;
+pub mod random;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -192,18 +195,5 @@ impl Proxy {
 
     pub fn mend(&self) {
         self.cut.store(false, Ordering::SeqCst);
-    }
-}
-
-/// The generator of the same name by Steele, Lea and Flood.
-pub struct SplitMix64(pub u64);
-
-impl SplitMix64 {
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit.max(1)
     }
 }

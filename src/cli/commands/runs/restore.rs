@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Desk;
 use crate::cli::assemble::setup;
+use crate::cli::commands::new_folder::NewFolder;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::surroundings::Surroundings;
@@ -136,23 +137,9 @@ fn tell(desk: &Desk<'_>, report: &Report) {
 pub(super) fn into_folder(desk: &Desk<'_>, text: &str, to: &Path) -> Result<Exit, CliError> {
     let run = desk.run(text)?;
     let shown = to.display();
-    let taken = match fs::read_dir(to) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => fs::symlink_metadata(to).is_ok(),
-    };
-    if taken {
-        return Err(
-            CliError::usage(format!("`{shown}` is there already")).hint("name a folder that does not exist yet")
-        );
-    }
-    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |error: std::io::Error| CliError::world(format!("could not write `{shown}`: {error}"));
-    fs::create_dir_all(parent).map_err(failed)?;
-    // Dropped, and with it removed, wherever this ends early.
-    let near = tempfile::Builder::new().prefix(".amlrun-restore-").tempdir_in(parent).map_err(failed)?;
-    let folder = near.path().join("run");
-    lay_out(&desk.store, &run, &folder)?;
-    fs::rename(&folder, to).map_err(failed)?;
+    let new = NewFolder::new(to)?;
+    lay_out(&desk.store, &run, &new.inside())?;
+    new.put()?;
     let count = run.ended.as_ref().map_or(0, |ended| ended.outputs.len());
     if desk.json {
         console::out(&json::document(&serde_json::json!({ "run": run.begun.run, "folder": to })));
