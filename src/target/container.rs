@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 
 /// The beginning of the names of our containers.
 const NAME: &[u8] = b"amlrun-";
-/// So often a container is looked for after its client's end, a fifth of a second apart.
-const LOOKS: usize = 8;
+/// So often a container is looked for after its client's end: the pauses between the looks, in fifths of a second.
+const LOOKS: [i64; 8] = [0, 1, 1, 1, 1, 1, 1, 1];
+/// And so often where nobody waits: an engine that is busy may start it many seconds later.
+const MORE_LOOKS: [i64; 4] = [5, 10, 20, 40];
 
 /// A container of ours, as its client was asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +40,12 @@ impl Started {
         Some(Self { engine: text(engine), name: text(name), variables })
     }
 
-    /// Ends and removes it, also where the daemon was still about to start it.
-    pub(super) fn remove(&self) {
-        for look in 0..LOOKS {
-            if look > 0 {
-                let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+    /// Ends and removes it, also where the daemon was still about to start it. `patient`: nobody waits for this to be done.
+    pub(super) fn remove(&self, patient: bool) {
+        let more: &[i64] = if patient { &MORE_LOOKS } else { &[] };
+        for fifths in LOOKS.iter().chain(more) {
+            if *fifths > 0 {
+                let pause = rustix::event::Timespec { tv_sec: fifths / 5, tv_nsec: fifths % 5 * 200_000_000 };
                 let _ = rustix::event::poll(&mut [], Some(&pause));
             }
             #[expect(clippy::disallowed_methods, reason = "the engine's client is a process")]

@@ -151,7 +151,7 @@ impl Running<'_> {
             let plain = |(name, value): (&String, &String)| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
             let started = Started::by(words, self.launch.variables.iter().map(plain));
             if let Some(container) = started.filter(|_| was_killed) {
-                container.remove();
+                container.remove(false);
             }
         }
         let waited = sys::wait(child);

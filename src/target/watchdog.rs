@@ -85,7 +85,9 @@ pub(super) fn end_marked(mark: &str, looks: u32) {
         let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
         let _ = rustix::event::poll(&mut [], Some(&pause));
     }
-    containers.iter().for_each(Started::remove);
+    for container in &containers {
+        container.remove(true);
+    }
 }
 
 /// The container that a process is the client of.
