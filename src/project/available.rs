@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{EnvironmentKind, Experiment, Isolation, Project, TargetKind};
-use super::sweep::{Rule, Sampling, Sweep};
+use super::sweep::{Rule, Sweep};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The target types that this build carries out.
@@ -67,9 +67,6 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
 /// What of a sweep is not carried out.
 fn of_sweep(experiment: &Experiment, sweep: &Sweep, is_elsewhere: bool) -> Vec<String> {
     let mut refused = Vec::new();
-    if matches!(sweep.sampling, Sampling::Sobol | Sampling::Bayesian) {
-        refused.push(format!("`sampling = \"{}\"`", sweep.sampling.name()));
-    }
     if is_elsewhere && sweep.termination.is_some_and(|end| end.rule != Rule::Never) {
         refused.push("`early_termination` of trials on another machine".to_owned());
     }
