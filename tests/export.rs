@@ -521,7 +521,7 @@ fn mlflow_reads_the_project() {
         for (name, text) in export::mlproject::export(context).files {
             std::fs::write(to.join(name), text).unwrap();
         }
-        for name in ["requirements.txt", "conda.yml", "conda.yaml"] {
+        for name in ["requirements.txt", "conda.yml", "conda.yaml", "environment.yml", "environment.yaml"] {
             let _there = std::fs::copy(root.join(name), to.join(name));
         }
         files.extend(to.join("MLproject").exists().then_some(to));
