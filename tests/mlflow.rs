@@ -20,15 +20,15 @@ const SUITE: &str = include_str!("mlflow_scripts/suite.py");
 const MODELS: &str = include_str!("mlflow_scripts/models.py");
 /// Talks to the server as anybody on this machine could who knows its port; waits for the word to end.
 const OPEN: &str = r#"
-import json, os, time
+import json, os
 from pathlib import Path
 names = ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"]
 place = Path(os.environ["HOME"]) / os.environ["AMLRUN_JOB"]
+os.mkfifo(place.with_suffix(".end"))
 place.with_suffix(".part").write_text(json.dumps({n: os.environ[n] for n in names}))
 place.with_suffix(".part").rename(place)
 print("the token", os.environ["MLFLOW_TRACKING_TOKEN"])
-while not place.with_suffix(".end").exists():
-    time.sleep(0.02)
+open(place.with_suffix(".end")).read()
 "#;
 
 /// A Python with these packages, kept from test to test; none, with a word on why, where it cannot be had.

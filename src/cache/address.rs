@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, shown: Result<&str, &str>) {
-        match (Address::parse(text, Path::new("/work")), shown) {
+        match (Address::parse(text, Path::new("/project")), shown) {
             (Ok(address), Ok(shown)) => assert_eq!(address.to_string(), shown, "{text}"),
             (Err(why), Err(word)) => assert!(why.contains(word), "{text}: {why}"),
             (got, wanted) => panic!("{text}: {got:?}, not {wanted:?}"),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn addresses_are_understood() {
         check("../cache", Ok("/cache"));
-        check("a/../cache", Ok("/work/a/../cache"));
+        check("a/../cache", Ok("/project/a/../cache"));
         check("/mnt/cache", Ok("/mnt/cache"));
         check("file:///mnt/cache", Ok("/mnt/cache"));
         check("file://host/cache", Err("file:///"));
