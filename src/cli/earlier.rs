@@ -1,8 +1,10 @@
 //! The record, for scripts that ask the tracking server for earlier runs. It is opened anew for every question: a run that
 //! ended meanwhile is found.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::history::models::Version;
 use crate::history::sqlite::SqliteHistory;
 use crate::history::{History as _, Query, Run};
 use crate::ids::RunId;
@@ -34,6 +36,29 @@ impl server::Earlier for Recorded {
 
     fn logged(&self, run: &str) -> Option<Logged> {
         self.open().logged(&RunId(run.to_owned())).ok().flatten()
+    }
+
+    fn models(&self) -> Vec<server::Registered> {
+        let history = self.open();
+        let versions = history.models().unwrap_or_default();
+        // The same run may have registered many.
+        let mut experiments: BTreeMap<RunId, String> = BTreeMap::new();
+        let shown = |version: Version| {
+            let experiment = experiments.entry(version.run.clone()).or_insert_with(|| {
+                history.run(&version.run.0).map_or_else(|_| version.job.clone(), |run| run.begun.experiment)
+            });
+            server::Registered {
+                experiment: experiment.clone(),
+                name: version.name,
+                version: version.version,
+                run: version.run.0,
+                path: version.path,
+                at: version.registered.0,
+                tags: version.tags,
+                aliases: version.aliases,
+            }
+        };
+        versions.into_iter().map(shown).collect()
     }
 }
 

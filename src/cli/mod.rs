@@ -73,6 +73,7 @@ fn dispatch(cli: &Cli, here: &Surroundings) -> Result<Exit, CliError> {
         Some(Command::Cache { command }) => command::cache::run(command, common, here),
         Some(Command::Why { plan }) => command::status::why(plan, common, here),
         Some(Command::Runs(command)) => command::runs::run(command, common, here),
+        Some(Command::Models(command)) => command::models::run(command, common, here),
         Some(Command::Sweep(command)) => command::sweep::run(command, &cli.run, here),
         Some(Command::Snapshot(command)) => command::snapshot::run(command, common, here),
         Some(Command::Gc(options)) => command::gc::run(options, common, here),

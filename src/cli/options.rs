@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::subcommands::{
-    CacheCommand, EnvCommand, ExportOptions, GcOptions, MetricsOptions, PlotOptions, RunsCommand, SnapshotCommand,
-    SweepCommand, TargetsCommand,
+    CacheCommand, EnvCommand, ExportOptions, GcOptions, MetricsOptions, ModelsCommand, PlotOptions, RunsCommand,
+    SnapshotCommand, SweepCommand, TargetsCommand,
 };
 
 /// make for machine-learning training: runs what is stale, restores the rest.
@@ -195,6 +195,9 @@ pub enum Command {
     /// Show, compare and restore runs
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Register models that runs made, list their versions, get their files
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Compare jobs by their metrics, against the run before or a revision
     Metrics(MetricsOptions),
     /// Draw curves, scatters, confusion matrices and images of runs: a page that works offline

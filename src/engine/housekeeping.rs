@@ -30,6 +30,8 @@ pub struct Keep {
 pub enum Because {
     /// The user pinned it.
     Pinned,
+    /// A model is registered that it made.
+    Registered,
     /// It goes on, or nobody knows yet how it ended.
     InProgress,
     /// It is the last run of its job, or the last one whose result may be used again.
@@ -70,14 +72,16 @@ pub enum NeedError {
 pub fn needed(history: &dyn History, nodes: &Nodes<'_>, keep: &Keep, now: Timestamp) -> Result<Needed, NeedError> {
     let runs = history.runs(&Query::default())?;
     let pins = history.pins()?;
-    let registered = history.registered()?;
+    let models = history.models()?;
     if let Some(note) = history.notes().into_iter().next() {
         return Err(NeedError::Unreadable(note));
     }
     let mut marks = Marks::default();
-    for recorded in registered {
+    // Also of runs that are on no record any more.
+    for recorded in models.iter().filter_map(|version| version.content.as_ref()) {
         marks.content(nodes, recorded.content(), true)?;
     }
+    let registered: BTreeSet<&RunId> = models.iter().map(|version| &version.run).collect();
     let (mut latest, mut reusable) = (BTreeSet::new(), BTreeSet::new());
     let mut rank: BTreeMap<String, usize> = BTreeMap::new();
     let mut needed = Needed::default();
@@ -90,6 +94,8 @@ pub fn needed(history: &dyn History, nodes: &Nodes<'_>, keep: &Keep, now: Timest
             run.ended.as_ref().is_some_and(crate::history::Ended::reusable) && reusable.insert(job.clone());
         let because = if pins.contains(&run.begun.run) {
             Some(Because::Pinned)
+        } else if registered.contains(&run.begun.run) {
+            Some(Because::Registered)
         } else if run.ended.is_none() {
             Some(Because::InProgress)
         } else {

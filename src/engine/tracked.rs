@@ -20,6 +20,7 @@ use crate::logged::{Logged, Point, Secrets};
 use crate::relpath::RelPath;
 use crate::shim;
 use crate::staleness::Recorded;
+use crate::store::among::among;
 use crate::store::capture::capture;
 use crate::tracking::server::{ADDRESS, Follow, TOKEN};
 use crate::tracking::{self, Folder};
@@ -132,6 +133,8 @@ impl Tracked {
             Ok(kept) => ended.kept.extend(kept),
             Err(why) => ended.notes.push(format!("its artifacts could not be kept: {why}")),
         }
+        let lost = locate(world, &mut logged, &ended.outputs.iter().chain(&ended.kept));
+        ended.notes.extend(lost);
         ended.logged = (!logged.is_empty()).then(|| Box::new(logged));
         self.folder.remove();
     }
@@ -145,6 +148,38 @@ pub(super) fn of_files(columns: Vec<datafile::Series>) -> Option<Box<Logged>> {
         logged.put_series(&column.name, points.collect());
     }
     (!logged.is_empty()).then(|| Box::new(logged))
+}
+
+/// Finds the files of what was registered as a model among what the run left; says which are not there.
+fn locate<'r>(
+    world: &World<'_>,
+    logged: &mut Logged,
+    left: &(impl Iterator<Item = &'r Recorded> + Clone),
+) -> Vec<String> {
+    let own = logged.own.models.iter_mut().map(|model| (None, model));
+    let children = logged.children.iter_mut();
+    let children =
+        children.flat_map(|child| child.facts.models.iter_mut().map(|model| (Some(child.id.as_str()), model)));
+    let mut lost = Vec::new();
+    for (of, model) in own.chain(children) {
+        let path = &model.path;
+        let own = match of {
+            None => format!("{}/{path}", tracking::ARTIFACTS),
+            Some(id) => format!("{}/{id}/{path}", tracking::CHILDREN),
+        };
+        let found = [path, &own].into_iter().find_map(|path| {
+            let path = RelPath::new(path).ok().filter(|path| !path.is_root())?;
+            among(world.store, left.clone(), &path).ok().flatten()
+        });
+        if found.is_none() {
+            lost.push(format!(
+                "the model {} is registered without a file: the run left nothing at `{}`",
+                model.name, model.path
+            ));
+        }
+        model.content = found;
+    }
+    lost
 }
 
 /// Takes the artifacts of a folder into the store.
@@ -236,6 +271,7 @@ fn salvage_one(world: &World<'_>, history: &mut dyn History, run: &RunId, folder
         return Ok(());
     }
     world.store.flush().map_err(|error| error.to_string())?;
+    locate(world, &mut logged, &kept.iter());
     let salvaged = Salvaged { run: run.clone(), logged, kept };
     history.record(&[Entry::Salvaged(Box::new(salvaged))]).map_err(|error| error.to_string())
 }

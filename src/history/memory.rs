@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::models::{Change, Registration, Version, aliases, of_run};
 use super::sweeps::{Sweep, Trial};
 use super::{Entry, History, HistoryError, Invocation, Query, Run, Status, candidates, lost};
 use crate::digest::Digest;
@@ -24,6 +25,9 @@ struct Records {
     keys: BTreeMap<Digest, Key>,
     pins: BTreeSet<RunId>,
     logged: BTreeMap<RunId, Logged>,
+    models: Vec<Registration>,
+    /// The last number that each model gave.
+    numbers: BTreeMap<String, u32>,
     sweeps: Vec<Sweep>,
     trials: BTreeMap<(String, u32), Trial>,
 }
@@ -48,6 +52,43 @@ impl Records {
             super::merge(&mut of.begun.params, &mut of.begun.tags, &logged.own);
         }
         self.logged.insert(run.clone(), logged.clone());
+        let Some(begun) = self.runs.iter().find(|of| of.begun.run == *run).map(|of| of.begun.clone()) else { return };
+        for registration in of_run(run, &begun.job.0, begun.fingerprint.environment, logged) {
+            self.register(&registration);
+        }
+        for (model, alias, version) in aliases(logged) {
+            let alias = alias.to_owned();
+            let change = if version.is_some() { Change::Alias(alias) } else { Change::NoAlias(alias) };
+            self.change_model(model, version.unwrap_or_default(), &change);
+        }
+    }
+
+    fn register(&mut self, registration: &Registration) -> u32 {
+        let Registration { version, nth } = registration;
+        let same = |of: &&Registration| nth.is_some() && of.nth == *nth && of.version.run == version.run;
+        if let Some(there) = self.models.iter().find(same) {
+            return there.version.version;
+        }
+        let last = self.numbers.entry(version.name.clone()).or_default();
+        *last = if version.version > *last { version.version } else { *last + 1 };
+        let number = *last;
+        self.models.push(Registration { version: Version { version: number, ..version.clone() }, nth: *nth });
+        number
+    }
+
+    fn change_model(&mut self, name: &str, number: u32, change: &Change) {
+        let is_it = |of: &Registration| of.version.name == name && of.version.version == number;
+        for of in self.models.iter_mut().filter(|of| of.version.name == name) {
+            match change {
+                Change::Tags(tags) if is_it(of) => of.version.tags.clone_from(tags),
+                Change::Alias(alias) if is_it(of) => drop(of.version.aliases.insert(alias.clone())),
+                Change::Alias(alias) | Change::NoAlias(alias) => drop(of.version.aliases.remove(alias)),
+                Change::Tags(_) | Change::Remove => {}
+            }
+        }
+        if *change == Change::Remove {
+            self.models.retain(|of| !is_it(of));
+        }
     }
 
     fn past(&self, job: &JobName, digest: &Digest) -> Option<Past> {
@@ -169,6 +210,21 @@ impl History for MemoryHistory {
 
     fn logged(&self, run: &RunId) -> Result<Option<Logged>, HistoryError> {
         Ok(self.records().logged.get(run).cloned())
+    }
+
+    fn models(&self) -> Result<Vec<Version>, HistoryError> {
+        let mut all: Vec<Version> = self.records().models.iter().map(|of| of.version.clone()).collect();
+        all.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
+        Ok(all)
+    }
+
+    fn register(&mut self, registration: &Registration) -> Result<u32, HistoryError> {
+        Ok(self.records().register(registration))
+    }
+
+    fn change_model(&mut self, name: &str, version: u32, change: &Change) -> Result<(), HistoryError> {
+        self.records().change_model(name, version, change);
+        Ok(())
     }
 
     fn sweeps(&self) -> Result<Vec<Sweep>, HistoryError> {

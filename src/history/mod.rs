@@ -6,6 +6,7 @@
 mod logged;
 mod lost;
 pub mod memory;
+pub mod models;
 pub mod sqlite;
 pub mod sweeps;
 
@@ -321,13 +322,23 @@ pub trait History: Send {
     /// Where the database cannot be written; nothing is removed then.
     fn remove(&mut self, runs: &[RunId]) -> Result<(), HistoryError>;
 
-    /// What must stay in the store whatever becomes of the runs that made it: registered models.
+    /// The register of models, by name and version.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    fn registered(&self) -> Result<Vec<Recorded>, HistoryError> {
-        Ok(Vec::new())
-    }
+    fn models(&self) -> Result<Vec<models::Version>, HistoryError>;
+
+    /// Registers a version of a model; the number that it got.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    fn register(&mut self, registration: &models::Registration) -> Result<u32, HistoryError>;
+
+    /// Changes a version of a model, or takes it off the register.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    fn change_model(&mut self, name: &str, version: u32, change: &models::Change) -> Result<(), HistoryError>;
 
     /// What the script of a run logged, with its series; none where it logged nothing.
     ///

@@ -322,3 +322,47 @@ fn a_run_is_named_by_prefix_or_by_job() {
         check("%", Err("no run begins with `%`, and no job has that name"));
     });
 }
+
+#[test]
+fn models_are_registered_once_and_numbered_for_good() {
+    use crate::logged::{Alias, Logged, Model};
+    each(|history| {
+        let model = |name: &str, path: &str, version| Model {
+            name: name.into(),
+            path: path.into(),
+            tags: BTreeMap::from([("by".into(), "script".into())]),
+            at: 7,
+            version,
+            content: Some(output(path, b"weights")),
+        };
+        let mut logged = Logged::default();
+        logged.own.models = vec![model("net", "a", Some(3)), model("net", "a", None)];
+        logged.own.aliases = vec![Alias { model: "net".into(), alias: "best".into(), version: Some(3) }];
+        history.record(&[start(begun("i", "a1", "train", "0.1"))]).unwrap();
+        let over = Ended { logged: Some(Box::new(logged)), ..ended("a1", Status::Completed, vec![]) };
+        for _ in 0..2 {
+            history.record(&[end(over.clone())]).unwrap();
+        }
+        let seen = |history: &dyn History| -> Vec<(u32, String, Vec<String>)> {
+            let all = history.models().unwrap().into_iter();
+            all.map(|it| (it.version, it.run.0, it.aliases.into_iter().collect())).collect()
+        };
+        assert_eq!(seen(history), [(3, "a1".into(), vec!["best".into()]), (4, "a1".into(), vec![])]);
+        let first = history.models().unwrap().remove(0);
+        assert_eq!((first.path.as_str(), first.registered, first.tags.len()), ("a", Timestamp(7), 1));
+        assert_eq!((first.content, first.job.as_str()), (Some(output("a", b"weights")), "train"));
+        let run = begun("i", "a1", "train", "0.1");
+        let by_hand = || models::by_hand("net", &run, output("b", b"x"), BTreeMap::new(), Timestamp(9));
+        assert_eq!(history.register(&by_hand()).unwrap(), 5);
+        history.change_model("net", 5, &models::Change::Alias("best".into())).unwrap();
+        history.change_model("net", 5, &models::Change::Tags(BTreeMap::from([("k".into(), "v".into())]))).unwrap();
+        assert_eq!(seen(history)[2], (5, "a1".into(), vec!["best".into()]));
+        assert!(seen(history)[0].2.is_empty());
+        assert_eq!(history.models().unwrap()[2].tags["k"], "v");
+        history.change_model("net", 5, &models::Change::Remove).unwrap();
+        assert_eq!(history.register(&by_hand()).unwrap(), 6, "a number is given once");
+        assert!(seen(history).iter().all(|(_, _, aliases)| aliases.is_empty()));
+        history.remove(&[RunId("a1".into())]).unwrap();
+        assert_eq!(history.models().unwrap().len(), 3, "they outlive the record of their run");
+    });
+}

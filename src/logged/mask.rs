@@ -242,6 +242,10 @@ pub(super) fn facts(secrets: &Secrets, facts: &mut Facts) {
             (key(secrets, &name), value)
         }));
     }
+    for alias in &mut facts.aliases {
+        text(secrets, &mut alias.model);
+        text(secrets, &mut alias.alias);
+    }
     facts.datasets.iter_mut().for_each(|dataset| value(secrets, dataset));
     let old = std::mem::take(&mut facts.logged_models);
     facts.logged_models.extend(old.into_iter().map(|(id, mut model)| {

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::staleness::Recorded;
+
 pub use mask::Secrets;
 pub use read::Reader;
 pub use series::{decode, encode, pack, unpack};
@@ -73,6 +75,31 @@ pub struct Model {
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// When: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at: u64,
+    /// The number that the script was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// What lay there when the run was over; found by whoever puts the run on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Recorded>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(at: &u64) -> bool {
+    *at == 0
+}
+
+/// Another name that a script gave to a version of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The model.
+    pub model: String,
+    /// The name.
+    pub alias: String,
+    /// The version; none where the name was taken away.
+    pub version: Option<u32>,
 }
 
 /// What was logged for one run, but for its series.
@@ -97,6 +124,9 @@ pub struct Facts {
     /// Registered models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
+    /// Aliases of versions of models, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
     /// Data sets that were named as inputs, as MLflow writes them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub datasets: Vec<Value>,

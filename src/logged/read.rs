@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Child, Facts, Logged, Model, Point, Series, Table};
+use super::{Alias, Child, Facts, Logged, Model, Point, Series, Table};
 
 /// One line. Which of its keys is there says what it is.
 #[derive(Debug, Default, Deserialize)]
@@ -22,6 +22,8 @@ struct Line {
     child: Option<String>,
     status: Option<String>,
     model: Option<String>,
+    alias: Option<String>,
+    version: Option<u32>,
     dataset: Option<Value>,
     logged_model: Option<String>,
     experiment: Option<String>,
@@ -109,9 +111,12 @@ impl Reader {
             facts.tables.push(Table { kind, name: line.name.unwrap_or_default(), at, value });
         } else if let Some(path) = line.artifact {
             facts.artifacts.insert(path);
+        } else if let (Some(model), Some(alias)) = (&line.model, &line.alias) {
+            facts.aliases.push(Alias { model: model.clone(), alias: alias.clone(), version: line.version });
         } else if let Some(name) = line.model {
             let tags = line.tags.unwrap_or_default().iter().map(|(name, value)| (name.clone(), text(value))).collect();
-            facts.models.push(Model { name, path: line.path.unwrap_or_default(), tags });
+            let path = line.path.unwrap_or_default();
+            facts.models.push(Model { name, path, tags, at, version: line.version, content: None });
         } else if let Some(dataset) = line.dataset {
             if !facts.datasets.contains(&dataset) {
                 facts.datasets.push(dataset);

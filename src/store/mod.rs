@@ -6,8 +6,10 @@
 //! - `disk`: the store of a workspace; `memory`: the fake;
 //! - `capture`: what a job left at a path, into the store;
 //! - `snapshot`: a measured source tree into the store, and what two trees differ in;
-//! - `restore`: a tree out of the store.
+//! - `restore`: a tree out of the store;
+//! - `among`: what lies at a path among what a run left.
 
+pub mod among;
 pub mod capture;
 pub mod digesting;
 pub mod disk;

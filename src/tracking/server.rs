@@ -51,12 +51,35 @@ pub struct Recorded {
     pub metrics: BTreeMap<String, f64>,
 }
 
+/// A version of a model on the register.
+#[derive(Debug, Clone, Default)]
+pub struct Registered {
+    /// The model.
+    pub name: String,
+    /// The version.
+    pub version: u32,
+    /// The run that made it.
+    pub run: String,
+    /// The experiment of that.
+    pub experiment: String,
+    /// Where it lies among what the run left.
+    pub path: String,
+    /// When it was registered: milliseconds since 1970.
+    pub at: u64,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its other names.
+    pub aliases: BTreeSet<String>,
+}
+
 /// The record, as far as a script may read it.
 pub trait Earlier: Send + Sync {
     /// All runs, newest first.
     fn runs(&self) -> Vec<Recorded>;
     /// What a run logged.
     fn logged(&self, run: &str) -> Option<Logged>;
+    /// The register of models, by name and version.
+    fn models(&self) -> Vec<Registered>;
 }
 
 /// A run that begins.
@@ -138,6 +161,8 @@ pub(super) struct Shared {
     /// The experiments of the project.
     pub(super) experiments: Vec<String>,
     connections: AtomicUsize,
+    /// The last number that each model gave to a run that went on with this server.
+    numbers: Mutex<BTreeMap<String, u32>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -150,7 +175,13 @@ impl Server {
     /// A server that does not listen yet.
     #[must_use]
     pub fn new(earlier: Box<dyn Earlier>, experiments: Vec<String>) -> Self {
-        let shared = Shared { live: Mutex::default(), earlier, experiments, connections: AtomicUsize::new(0) };
+        let shared = Shared {
+            live: Mutex::default(),
+            earlier,
+            experiments,
+            connections: AtomicUsize::new(0),
+            numbers: Mutex::default(),
+        };
         Self { shared: Arc::new(shared), port: OnceLock::new() }
     }
 
@@ -185,6 +216,14 @@ impl Server {
 }
 
 impl Shared {
+    /// The number for the next version of a model, whose newest on record is this.
+    pub(super) fn number(&self, name: &str, newest: u32) -> u32 {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = numbers.entry(name.to_owned()).or_default();
+        *last = (*last).max(newest) + 1;
+        *last
+    }
+
     fn live(&self) -> MutexGuard<'_, Vec<Arc<Live>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }

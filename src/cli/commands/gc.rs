@@ -91,6 +91,7 @@ pub fn run(options: &GcOptions, common: &Common, here: &Surroundings) -> Result<
 fn report(dry_run: bool, cleared: &Cleared, plan: &Needed) -> Report {
     let because = |because: &Because| match because {
         Because::Pinned => "pinned",
+        Because::Registered => "registered",
         Because::InProgress => "in-progress",
         Because::Latest => "latest",
         Because::Asked => "asked",
@@ -140,13 +141,17 @@ fn tell(desk: &Desk<'_>, report: &Report, keep: &Keep, plan: &Needed) {
     let comes = if report.dry_run { "would come" } else { "came" };
     let number = |wanted: &str| report.kept.iter().filter(|kept| kept.because == wanted).count();
     console::err(&format!(
-        "{would} {}; {} {comes} back; {}, {} stay for {} ({} pinned, {} in progress, {} the last of their jobs, {} asked for)",
+        "{would} {}; {} {comes} back; {}, {} stay for {} ({} pinned, {}{} in progress, {} the last of their jobs, {} asked for)",
         objects(report.objects),
         words::bytes(report.bytes),
         objects(report.kept_objects),
         words::bytes(report.kept_bytes),
         words::count(report.kept.len(), "run"),
         number("pinned"),
+        match number("registered") {
+            0 => String::new(),
+            runs => format!("{runs} with registered models, "),
+        },
         number("in-progress"),
         number("latest"),
         number("asked"),

@@ -10,6 +10,7 @@ pub mod graph;
 pub mod import;
 pub mod init;
 pub mod metrics;
+pub mod models;
 mod new_folder;
 pub mod plot;
 pub mod run;

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::codec::{from_json, from_metrics, json, metrics};
+use crate::history::models::{Change, aliases, of_run};
 use crate::history::{Salvaged, merge};
 use crate::ids::RunId;
 use crate::logged::{Logged, Series, decode, encode};
-use crate::staleness::Recorded;
+use crate::staleness::{Fingerprint, Recorded};
 
 /// Puts on record what was logged. A run that is not on record itself has nothing to it.
 pub(super) fn put(transaction: &Transaction<'_>, run: &RunId, logged: &Logged) -> rusqlite::Result<()> {
-    let columns = "SELECT params, tags FROM run WHERE id = ?1";
-    let read = |row: &rusqlite::Row<'_>| Ok((from_json(row, 0)?, from_json(row, 1)?));
-    let found: Option<(BTreeMap<_, _>, BTreeMap<_, _>)> = transaction.query_row(columns, [&run.0], read).optional()?;
-    let Some((mut own, mut tags)) = found else { return Ok(()) };
+    let columns = "SELECT params, tags, job, fingerprint FROM run WHERE id = ?1";
+    let read = |row: &rusqlite::Row<'_>| Ok((from_json(row, 0)?, from_json(row, 1)?, row.get(2)?, from_json(row, 3)?));
+    let found: Option<(BTreeMap<_, _>, BTreeMap<_, _>, String, Fingerprint)> =
+        transaction.query_row(columns, [&run.0], read).optional()?;
+    let Some((mut own, mut tags, job, print)) = found else { return Ok(()) };
     merge(&mut own, &mut tags, &logged.own);
     let sql = "UPDATE run SET params = ?2, tags = ?3 WHERE id = ?1";
     transaction.execute(sql, params![run.0, json(&own)?, json(&tags)?])?;
@@ -26,6 +28,19 @@ pub(super) fn put(transaction: &Transaction<'_>, run: &RunId, logged: &Logged) -
     for series in &logged.series {
         let child = series.of.as_deref().unwrap_or_default();
         statement.execute(params![run.0, child, series.name, encode(&series.points)])?;
+    }
+    // Another amlrun may have registered the number meanwhile that the script was told.
+    let mut numbers = BTreeMap::new();
+    for registration in of_run(run, &job, print.environment, logged) {
+        let number = super::models::register(transaction, &registration)?;
+        numbers.insert((registration.version.name, registration.version.version), number);
+    }
+    for (model, alias, version) in aliases(logged) {
+        let alias = alias.to_owned();
+        let change = if version.is_some() { Change::Alias(alias) } else { Change::NoAlias(alias) };
+        let told = version.unwrap_or_default();
+        let number = numbers.get(&(model.to_owned(), told)).copied().unwrap_or(told);
+        super::models::change(transaction, model, number, &change)?;
     }
     Ok(())
 }

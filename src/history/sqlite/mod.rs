@@ -7,6 +7,7 @@
 
 mod codec;
 mod logged;
+mod models;
 mod open;
 mod place;
 mod read;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use self::open::{Fault, Opened};
+use super::models::{Change, Registration, Version};
 use super::sweeps::{Sweep, Trial};
 use super::{Begun, Entry, History, HistoryError, Invocation, Query, Run};
 use crate::digest::Digest;
@@ -260,6 +262,33 @@ impl History for SqliteHistory {
 
     fn logged(&self, run: &RunId) -> Result<Option<Logged>, HistoryError> {
         self.read(|c| logged::of(c, run))
+    }
+
+    fn models(&self) -> Result<Vec<Version>, HistoryError> {
+        self.read(models::all)
+    }
+
+    fn register(&mut self, registration: &Registration) -> Result<u32, HistoryError> {
+        let mut state = self.state.take();
+        let number = std::cell::Cell::new(0);
+        let done = self.write(&mut state, &|c| {
+            let transaction = write::immediate(c)?;
+            number.set(models::register(&transaction, registration)?);
+            transaction.commit()
+        });
+        self.state.replace(state);
+        done.map(|()| number.get())
+    }
+
+    fn change_model(&mut self, name: &str, version: u32, change: &Change) -> Result<(), HistoryError> {
+        let mut state = self.state.take();
+        let done = self.write(&mut state, &|c| {
+            let transaction = write::immediate(c)?;
+            models::change(&transaction, name, version, change)?;
+            transaction.commit()
+        });
+        self.state.replace(state);
+        done
     }
 
     fn sweeps(&self) -> Result<Vec<Sweep>, HistoryError> {

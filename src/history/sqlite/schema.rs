@@ -12,7 +12,7 @@ pub(super) const FORMAT: u32 = STEPS.len() as u32;
 const APPLICATION: u32 = 0x616d_6c00;
 
 /// `STEPS[n]` leads from format `n` to `n + 1`.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
 CREATE TABLE invocation (
     id         TEXT PRIMARY KEY,
@@ -146,6 +146,35 @@ CREATE TABLE trial (
     why       TEXT,
     ended     INTEGER,
     PRIMARY KEY (sweep, number)
+) STRICT, WITHOUT ROWID;
+",
+    "
+-- The register of models: the last number that each name gave.
+CREATE TABLE model_name (
+    name TEXT PRIMARY KEY,
+    last INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model (
+    name        TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    run         TEXT NOT NULL,
+    nth         INTEGER,           -- which of its run's registrations; null: by hand
+    job         TEXT NOT NULL,
+    registered  INTEGER NOT NULL,  -- milliseconds since 1970, UTC
+    path        TEXT NOT NULL,     -- among what the run left
+    content     TEXT NOT NULL,     -- JSON: what lay there, or null
+    environment BLOB,              -- the digest of the run's environment
+    tags        TEXT NOT NULL,     -- JSON
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX model_of_run ON model (run, nth);
+
+CREATE TABLE model_alias (
+    name    TEXT NOT NULL,
+    alias   TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (name, alias)
 ) STRICT, WITHOUT ROWID;
 ",
 ];

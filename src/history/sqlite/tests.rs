@@ -306,3 +306,27 @@ fn between_machines_there_is_no_log() {
     drop(raw);
     assert_eq!(count(&SqliteHistory::open(&path, false)), 1);
 }
+
+#[test]
+fn a_database_without_a_register_of_models_gets_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    filled(&path, 3);
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older.execute_batch("DROP TABLE model; DROP TABLE model_name; DROP TABLE model_alias;").unwrap();
+    older.pragma_update(None, "user_version", 5).unwrap();
+    older.pragma_update(None, "application_id", 0x616d_6c00 | 5).unwrap();
+    drop(older);
+    assert!(SqliteHistory::open(&path, false).models().unwrap().is_empty(), "read as it is");
+    let run = begun("i", "0", "job0", "1");
+    let model = crate::history::models::by_hand(
+        "m",
+        &run,
+        output("m", b"1"),
+        std::collections::BTreeMap::default(),
+        run.started,
+    );
+    assert_eq!(SqliteHistory::open(&path, true).register(&model).unwrap(), 1);
+    let history = SqliteHistory::open(&path, false);
+    assert_eq!((count(&history), history.models().unwrap().len()), (3, 1));
+}

@@ -15,7 +15,7 @@ fn number(value: u64) -> i64 {
 }
 
 /// Waits for other writers at its beginning rather than failing at its end.
-fn immediate(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+pub(super) fn immediate(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 

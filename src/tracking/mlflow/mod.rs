@@ -213,8 +213,14 @@ fn route(asked: &Asked<'_>, method: &str, endpoint: &str) -> Option<Answered> {
         ("POST", ["logged-models", id, "params"]) => models::params(asked, id),
         ("POST", ["registered-models", "create"]) => registry::create(asked),
         ("GET", ["registered-models", "get"]) => registry::get(asked),
+        ("GET", ["registered-models", "search"]) => registry::search(asked),
+        ("POST", ["registered-models", "alias"]) => registry::set_alias(asked, true),
+        ("DELETE", ["registered-models", "alias"]) => registry::set_alias(asked, false),
+        ("GET", ["registered-models", "alias"]) => registry::of_alias(asked),
         ("POST", ["model-versions", "create"]) => registry::version(asked),
         ("GET", ["model-versions", "get"]) => registry::get_version(asked),
+        ("GET", ["model-versions", "search"]) => registry::search_versions(asked),
+        ("GET", ["model-versions", "get-download-uri"]) => registry::download(asked),
         _ => return None,
     })
 }

@@ -1,104 +1,306 @@
-//! The model registry, as far as a script that registers what it trained needs it: what is registered goes on record with
-//! the run; versions count within the run.
+//! The model registry: what a script registers goes on record with its run; it sees its own models and those of the record.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Answered, Asked, Wrong, pairs};
+use super::{Answered, Asked, Wrong, experiment_id, pairs};
 use crate::logged::Logged;
+use crate::tracking::server::Registered;
+use crate::tracking::{ARTIFACTS, CHILDREN, MODELS};
 
 /// The property that says that a name was registered.
 const REGISTERED: &str = "mlflow.registered_model.";
 
-fn is_known(logged: &Logged, name: &str) -> bool {
-    logged.own.properties.contains_key(&format!("{REGISTERED}{name}"))
-        || logged.own.models.iter().any(|model| model.name == name)
+/// Every version that a script sees, by name and number: those of the record, those of its own run, with its aliases.
+fn versions(asked: &Asked<'_>, logged: &Logged) -> Vec<Registered> {
+    let mut all = asked.shared.earlier.models();
+    let own = logged.own.models.iter().filter_map(|model| {
+        Some(Registered {
+            name: model.name.clone(),
+            version: model.version?,
+            run: asked.live.about.run.clone(),
+            experiment: asked.live.about.experiment.clone(),
+            path: model.path.clone(),
+            at: model.at,
+            tags: model.tags.clone(),
+            aliases: BTreeSet::new(),
+        })
+    });
+    all.extend(own);
+    for given in &logged.own.aliases {
+        for of in all.iter_mut().filter(|of| of.name == given.model) {
+            of.aliases.remove(&given.alias);
+            if Some(of.version) == given.version {
+                of.aliases.insert(given.alias.clone());
+            }
+        }
+    }
+    all.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
+    all
 }
 
-fn model(asked: &Asked<'_>, name: &str) -> Value {
-    let at = asked.live.about.started;
-    json!({ "name": name, "creation_timestamp": at, "last_updated_timestamp": at })
+/// When a name was registered; none where it was not.
+fn since(logged: &Logged, versions: &[Registered], name: &str) -> Option<u64> {
+    let own = logged.own.properties.get(&format!("{REGISTERED}{name}"));
+    let first = versions.iter().filter(|of| of.name == name).map(|of| of.at).min();
+    first.or_else(|| own?.parse().ok())
+}
+
+/// A version as MLflow writes it.
+fn shown(of: &Registered) -> Value {
+    let mut version = json!({
+        "name": of.name,
+        "version": of.version.to_string(),
+        "creation_timestamp": of.at,
+        "last_updated_timestamp": of.at,
+        "current_stage": "None",
+        "description": "",
+        "source": told_source(of),
+        "status": "READY",
+    });
+    if !of.run.is_empty() {
+        version["run_id"] = of.run.clone().into();
+    }
+    if !of.tags.is_empty() {
+        version["tags"] = of.tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+    }
+    if !of.aliases.is_empty() {
+        version["aliases"] = of.aliases.iter().cloned().collect();
+    }
+    version
+}
+
+/// A model with its newest version, as MLflow writes it.
+fn model(name: &str, at: u64, versions: &[Registered]) -> Value {
+    let own: Vec<&Registered> = versions.iter().filter(|of| of.name == name).collect();
+    let updated = own.iter().map(|of| of.at).max().unwrap_or(at);
+    let mut model = json!({ "name": name, "creation_timestamp": at, "last_updated_timestamp": updated });
+    if let Some(newest) = own.last() {
+        model["latest_versions"] = vec![shown(newest)].into();
+    }
+    let aliases = own.iter().flat_map(|of| of.aliases.iter().map(|alias| (alias, of.version)));
+    let aliases: Vec<Value> =
+        aliases.map(|(alias, version)| json!({ "alias": alias, "version": version.to_string() })).collect();
+    if !aliases.is_empty() {
+        model["aliases"] = aliases.into();
+    }
+    model
+}
+
+fn no_model(name: &str) -> Wrong {
+    Wrong::absent(format!("Registered Model with name={name} not found"))
 }
 
 /// `registered-models/create`.
 pub(super) fn create(asked: &Asked<'_>) -> Answered {
     let name = asked.needed("name")?;
     let mut state = asked.live.state();
-    if is_known(asked.live.logged(&mut state)?, &name) {
+    let logged = asked.live.logged(&mut state)?;
+    if since(logged, &versions(asked, logged), &name).is_some() {
         return Err(Wrong::there(format!("Registered Model (name={name}) already exists.")));
     }
-    let at = asked.live.about.started.to_string();
-    asked.live.append(&mut state, &[json!({ "property": format!("{REGISTERED}{name}"), "value": at })])?;
-    Ok(json!({ "registered_model": model(asked, &name) }))
+    let at = asked.live.about.started;
+    asked.live.append(&mut state, &[json!({ "property": format!("{REGISTERED}{name}"), "value": at.to_string() })])?;
+    Ok(json!({ "registered_model": model(&name, at, &[]) }))
 }
 
 /// `registered-models/get`.
 pub(super) fn get(asked: &Asked<'_>) -> Answered {
     let name = asked.needed("name")?;
     let mut state = asked.live.state();
-    if !is_known(asked.live.logged(&mut state)?, &name) {
-        return Err(Wrong::absent(format!("Registered Model with name={name} not found")));
-    }
-    Ok(json!({ "registered_model": model(asked, &name) }))
+    let logged = asked.live.logged(&mut state)?;
+    let versions = versions(asked, logged);
+    let at = since(logged, &versions, &name).ok_or_else(|| no_model(&name))?;
+    Ok(json!({ "registered_model": model(&name, at, &versions) }))
 }
 
-fn version_of(asked: &Asked<'_>, name: &str, number: usize, source: &str, run: &str) -> Value {
-    let at = asked.live.about.started;
-    let mut version = json!({
-        "name": name,
-        "version": number.to_string(),
-        "creation_timestamp": at,
-        "last_updated_timestamp": at,
-        "current_stage": "None",
-        "description": "",
-        "source": source,
-        "status": "READY",
-    });
-    if !run.is_empty() {
-        version["run_id"] = run.into();
+/// The names and values of a filter that only compares for equality.
+fn clauses(asked: &Asked<'_>) -> Result<Vec<(String, String)>, Wrong> {
+    let filter = asked.text("filter").unwrap_or_default();
+    let parts =
+        filter.split(" AND ").flat_map(|part| part.split(" and ")).map(str::trim).filter(|part| !part.is_empty());
+    let clause = |part: &str| {
+        let (name, value) = part.split_once('=')?;
+        let value = value.trim();
+        let quoted = value.strip_prefix(['\'', '"'])?.strip_suffix(['\'', '"'])?;
+        let name = name.trim().trim_matches(['`', '"']);
+        name.chars().all(|c| c.is_alphanumeric() || "._-`\" ".contains(c)).then(|| (name.to_owned(), quoted.to_owned()))
+    };
+    parts
+        .map(|part| {
+            clause(part).ok_or_else(|| {
+                Wrong::invalid(format!("Invalid filter `{part}`: amlrun compares names, run_id and tags by `=` here"))
+            })
+        })
+        .collect()
+}
+
+/// Whether a version fits: by name, run, number, source and tags.
+fn fits(of: &Registered, clauses: &[(String, String)]) -> Result<bool, Wrong> {
+    for (name, value) in clauses {
+        let found = match name.as_str() {
+            "name" => of.name.clone(),
+            "run_id" => of.run.clone(),
+            "version_number" => of.version.to_string(),
+            "source_path" => told_source(of),
+            other => match other.strip_prefix("tags.") {
+                Some(tag) => of.tags.get(tag.trim_matches(['`', '"'])).cloned().unwrap_or_default(),
+                None => return Err(Wrong::invalid(format!("Invalid attribute key '{other}' specified."))),
+            },
+        };
+        if found != *value {
+            return Ok(false);
+        }
     }
-    version
+    Ok(true)
+}
+
+/// A page of a list, under a name.
+fn page(asked: &Asked<'_>, under: &str, all: Vec<Value>) -> Value {
+    let from = asked.text("page_token").and_then(|token| token.parse::<usize>().ok()).unwrap_or_default();
+    let most = asked.number("max_results").and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0);
+    let rest: Vec<Value> = all.into_iter().skip(from).collect();
+    let taken = most.unwrap_or(usize::MAX).min(rest.len());
+    let mut answer = json!({});
+    if taken < rest.len() {
+        answer["next_page_token"] = (from + taken).to_string().into();
+    }
+    if taken > 0 {
+        answer[under] = rest.into_iter().take(taken).collect();
+    }
+    answer
+}
+
+/// `registered-models/search`.
+pub(super) fn search(asked: &Asked<'_>) -> Answered {
+    let clauses = clauses(asked)?;
+    if let Some((other, _)) = clauses.iter().find(|(name, _)| name != "name") {
+        return Err(Wrong::invalid(format!(
+            "Invalid attribute key '{other}' specified: amlrun searches models by name"
+        )));
+    }
+    let mut state = asked.live.state();
+    let logged = asked.live.logged(&mut state)?;
+    let versions = versions(asked, logged);
+    let own = logged.own.properties.keys().filter_map(|name| name.strip_prefix(REGISTERED));
+    let names: BTreeSet<&str> = versions.iter().map(|of| of.name.as_str()).chain(own).collect();
+    let names = names.into_iter().filter(|name| clauses.iter().all(|(_, value)| value == name));
+    let all = names.filter_map(|name| Some(model(name, since(logged, &versions, name)?, &versions))).collect();
+    Ok(page(asked, "registered_models", all))
+}
+
+/// `model-versions/search`: the newest first.
+pub(super) fn search_versions(asked: &Asked<'_>) -> Answered {
+    let clauses = clauses(asked)?;
+    let mut state = asked.live.state();
+    let logged = asked.live.logged(&mut state)?;
+    let mut found = Vec::new();
+    for of in versions(asked, logged) {
+        if fits(&of, &clauses)? {
+            found.push(of);
+        }
+    }
+    found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)).then_with(|| b.version.cmp(&a.version)));
+    Ok(page(asked, "model_versions", found.iter().map(shown).collect()))
+}
+
+/// The source that MLflow tells: a logged model goes by its identity.
+fn told_source(of: &Registered) -> String {
+    match of.path.strip_prefix(MODELS).and_then(|rest| rest.strip_prefix('/')) {
+        Some(id) if !id.contains('/') => format!("models:/{id}"),
+        _ => source_of(of),
+    }
+}
+
+/// Where the files of a version are served.
+fn source_of(of: &Registered) -> String {
+    let experiment = experiment_id(&of.experiment);
+    let parts: Vec<&str> = of.path.split('/').collect();
+    let (place, rest) = match parts.as_slice() {
+        [MODELS, id, rest @ ..] => (format!("models/{id}"), rest),
+        [CHILDREN, id, rest @ ..] => ((*id).to_owned(), rest),
+        [ARTIFACTS, rest @ ..] | rest => (of.run.clone(), rest),
+    };
+    let root = format!("mlflow-artifacts:/{experiment}/{place}/artifacts");
+    [&[root.as_str()], rest].concat().join("/")
 }
 
 /// Where a source lies among what is kept with the run.
-fn path_of(source: &str) -> String {
-    let parts: Vec<&str> = source.split('/').collect();
-    if let Some(at) = parts.iter().position(|part| *part == "models").filter(|at| parts.len() > at + 1) {
-        return format!("{}/{}", crate::tracking::MODELS, parts.get(at + 1..).unwrap_or_default().join("/"));
-    }
-    match parts.iter().position(|part| *part == "artifacts") {
-        Some(at) => parts.get(at..).unwrap_or_default().join("/"),
-        None => source
-            .strip_prefix("models:/")
-            .map_or_else(|| source.to_owned(), |id| format!("{}/{id}", crate::tracking::MODELS)),
+fn path_of(logged: &Logged, source: &str) -> String {
+    let parts: Vec<&str> = source.trim_end_matches('/').split('/').collect();
+    let joined = |parts: &[&str]| parts.join("/");
+    match parts.as_slice() {
+        ["mlflow-artifacts:", _, "models", id, "artifacts", rest @ ..] => joined(&[&[MODELS, id], rest].concat()),
+        ["mlflow-artifacts:", _, run, "artifacts", rest @ ..] => {
+            let is_child = logged.children.iter().any(|child| child.id == *run);
+            let place = if is_child { vec![CHILDREN, run] } else { vec![ARTIFACTS] };
+            joined(&[&place, rest].concat())
+        }
+        ["models:", rest @ ..] => joined(&[&[MODELS], rest].concat()),
+        _ => source.to_owned(),
     }
 }
 
-/// `model-versions/create`.
+/// `model-versions/create`. The number is one that no other run of this amlrun was told.
 pub(super) fn version(asked: &Asked<'_>) -> Answered {
     let (name, source) = (asked.needed("name")?, asked.needed("source")?);
     let mut state = asked.live.state();
     let logged = asked.live.logged(&mut state)?;
-    if !is_known(logged, &name) {
-        return Err(Wrong::absent(format!("Registered Model with name={name} not found")));
+    let all = versions(asked, logged);
+    if since(logged, &all, &name).is_none() {
+        return Err(no_model(&name));
     }
-    let number = logged.own.models.iter().filter(|model| model.name == name).count() + 1;
-    let tags: serde_json::Map<String, Value> =
-        pairs(&asked.list("tags")).into_iter().map(|(name, value)| (name, value.into())).collect();
-    asked.live.append(&mut state, &[json!({ "model": name, "path": path_of(&source), "tags": tags })])?;
+    let newest = all.iter().filter(|of| of.name == name).map(|of| of.version).max().unwrap_or_default();
+    let number = asked.shared.number(&name, newest);
+    let tags: BTreeMap<String, String> = pairs(&asked.list("tags")).into_iter().collect();
+    let path = path_of(logged, &source);
+    let at = asked.live.about.started;
+    let line = json!({ "at": at, "model": name, "path": path, "tags": tags, "version": number });
+    asked.live.append(&mut state, &[line])?;
     let run = asked.text("run_id").unwrap_or_default();
-    Ok(json!({ "model_version": version_of(asked, &name, number, &source, &run) }))
+    let experiment = asked.live.about.experiment.clone();
+    let of = Registered { name, version: number, run, experiment, path, at, tags, aliases: BTreeSet::new() };
+    let mut told = shown(&of);
+    told["source"] = source.into();
+    Ok(json!({ "model_version": told }))
+}
+
+fn one(asked: &Asked<'_>, is_it: impl Fn(&Registered) -> bool) -> Result<Option<Registered>, Wrong> {
+    let mut state = asked.live.state();
+    let logged = asked.live.logged(&mut state)?;
+    Ok(versions(asked, logged).into_iter().find(is_it))
+}
+
+fn asked_version(asked: &Asked<'_>) -> Result<Registered, Wrong> {
+    let (name, number) = (asked.needed("name")?, asked.needed("version")?);
+    let found = one(asked, |of| of.name == name && of.version.to_string() == number)?;
+    found.ok_or_else(|| Wrong::absent(format!("Model Version (name={name}, version={number}) not found")))
 }
 
 /// `model-versions/get`.
 pub(super) fn get_version(asked: &Asked<'_>) -> Answered {
-    let (name, number) = (asked.needed("name")?, asked.needed("version")?);
+    Ok(json!({ "model_version": shown(&asked_version(asked)?) }))
+}
+
+/// `model-versions/get-download-uri`.
+pub(super) fn download(asked: &Asked<'_>) -> Answered {
+    Ok(json!({ "artifact_uri": source_of(&asked_version(asked)?) }))
+}
+
+/// `registered-models/alias`, to set it (a version) or to take it away (none).
+pub(super) fn set_alias(asked: &Asked<'_>, is_set: bool) -> Answered {
+    let (name, alias) = (asked.needed("name")?, asked.needed("alias")?);
+    let number = if is_set { Some(asked_version(asked)?.version) } else { None };
     let mut state = asked.live.state();
-    let logged = asked.live.logged(&mut state)?;
-    let at = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-    let mut of_name = logged.own.models.iter().filter(|model| model.name == name);
-    let found = at.and_then(|at| of_name.nth(at));
-    let found =
-        found.ok_or_else(|| Wrong::absent(format!("Model Version (name={name}, version={number}) not found")))?;
-    let number = at.unwrap_or_default() + 1;
-    Ok(json!({ "model_version": version_of(asked, &name, number, &found.path, &asked.live.about.run) }))
+    asked.live.append(&mut state, &[json!({ "alias": alias, "model": name, "version": number })])?;
+    Ok(json!({}))
+}
+
+/// `registered-models/alias`, to read.
+pub(super) fn of_alias(asked: &Asked<'_>) -> Answered {
+    let (name, alias) = (asked.needed("name")?, asked.needed("alias")?);
+    let found = one(asked, |of| of.name == name && of.aliases.contains(&alias))?;
+    let found = found.ok_or_else(|| Wrong::invalid(format!("Registered model alias {alias} not found.")))?;
+    Ok(json!({ "model_version": shown(&found) }))
 }

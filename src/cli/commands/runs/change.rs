@@ -1,5 +1,7 @@
 //! `amlrun runs tag` and `runs rm`: what may be changed about a run that is over.
 
+use std::collections::BTreeMap;
+
 use super::Desk;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -15,25 +17,7 @@ const LIMITS: (usize, usize, usize) = (50, 100, 1000);
 pub(super) fn tag(desk: &Desk<'_>, text: &str, set: &[String], remove: &[String]) -> Result<Exit, CliError> {
     let run = desk.run(text)?;
     let mut tags = run.begun.tags.clone();
-    for pair in set {
-        let (name, value) = pair.split_once('=').unwrap_or((pair.as_str(), ""));
-        if name.is_empty() || name.len() > LIMITS.1 || value.len() > LIMITS.2 {
-            return Err(CliError::usage(format!("{} is not a tag", words::name(pair))).hint(format!(
-                "a tag is NAME=VALUE, with at most {} characters before the `=` and {} after it",
-                LIMITS.1, LIMITS.2
-            )));
-        }
-        tags.insert(name.to_owned(), value.to_owned());
-    }
-    for name in remove {
-        if tags.remove(name).is_none() {
-            let short = run.begun.run.short();
-            return Err(CliError::nothing(format!("run {short} has no tag {}", words::name(name))));
-        }
-    }
-    if tags.len() > LIMITS.0 {
-        return Err(CliError::usage(format!("a run has at most {} tags", LIMITS.0)));
-    }
+    edit(&mut tags, set, remove, || format!("run {}", run.begun.run.short()))?;
     if tags != run.begun.tags {
         SqliteHistory::open(&desk.state.join("history.db"), true).retag(&run.begun.run, &tags)?;
     }
@@ -47,6 +31,34 @@ pub(super) fn tag(desk: &Desk<'_>, text: &str, set: &[String], remove: &[String]
     Ok(Exit::Done)
 }
 
+/// Sets `NAME=VALUE` and removes names among the tags of something.
+pub(in crate::cli::commands) fn edit(
+    tags: &mut BTreeMap<String, String>,
+    set: &[String],
+    remove: &[String],
+    of: impl Fn() -> String,
+) -> Result<(), CliError> {
+    for pair in set {
+        let (name, value) = pair.split_once('=').unwrap_or((pair.as_str(), ""));
+        if name.is_empty() || name.len() > LIMITS.1 || value.len() > LIMITS.2 {
+            return Err(CliError::usage(format!("{} is not a tag", words::name(pair))).hint(format!(
+                "a tag is NAME=VALUE, with at most {} characters before the `=` and {} after it",
+                LIMITS.1, LIMITS.2
+            )));
+        }
+        tags.insert(name.to_owned(), value.to_owned());
+    }
+    for name in remove {
+        if tags.remove(name).is_none() {
+            return Err(CliError::nothing(format!("{} has no tag {}", of(), words::name(name))));
+        }
+    }
+    if tags.len() > LIMITS.0 {
+        return Err(CliError::usage(format!("at most {} tags are kept", LIMITS.0)));
+    }
+    Ok(())
+}
+
 /// Takes runs off the record, with their logs.
 pub(super) fn remove(desk: &Desk<'_>, names: &[String]) -> Result<Exit, CliError> {
     // All are found before any is removed.
@@ -55,6 +67,7 @@ pub(super) fn remove(desk: &Desk<'_>, names: &[String]) -> Result<Exit, CliError
     runs.dedup_by(|a, b| a.begun.run == b.begun.run);
     let pins = desk.history.pins()?;
     let elsewhere = desk.history.tickets(None)?;
+    let models = desk.history.models()?;
     for run in &runs {
         let short = run.begun.run.short();
         let submitted = elsewhere.iter().any(|(ticket, _)| ticket.run == run.begun.run);
@@ -64,6 +77,15 @@ pub(super) fn remove(desk: &Desk<'_>, names: &[String]) -> Result<Exit, CliError
         if pins.contains(&run.begun.run) {
             return Err(CliError::usage(format!("run {short} is pinned"))
                 .hint(format!("`amlrun runs unpin {short}` lets it go")));
+        }
+        if let Some(model) = models.iter().find(|version| version.run == run.begun.run) {
+            let name = console::clean::clean(&model.name);
+            return Err(CliError::usage(format!(
+                "run {short} made version {} of model {}",
+                model.version,
+                words::name(&model.name)
+            ))
+            .hint(format!("`amlrun models rm {name}@{}` takes that off the register", model.version)));
         }
     }
     let ids: Vec<RunId> = runs.iter().map(|run| run.begun.run.clone()).collect();

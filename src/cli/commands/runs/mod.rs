@@ -2,7 +2,7 @@
 //!
 //! These commands need `.amlrun` alone: they work where the Amlfile is broken or gone. All but `restore`, `pin` and `unpin` only read.
 
-mod change;
+pub(super) mod change;
 mod details;
 pub(super) mod diff;
 mod difference;
