@@ -36,6 +36,9 @@ pub enum RunsCommand {
         /// As JSON in the shape of the original's `get_details()`
         #[arg(long)]
         details: bool,
+        /// Print the patch of what the commit had not, for `git apply`
+        #[arg(long, conflicts_with = "details")]
+        patch: bool,
     },
     /// List the files of a run: outputs, logs
     Files {
@@ -100,7 +103,10 @@ pub enum RunsCommand {
     Restore {
         /// The run
         run: String,
-        /// Write into this folder instead, with the run's sources and kept files
+        /// Write into this folder instead: what ran, and what it left
+        #[arg(value_name = "DIR", conflicts_with = "to")]
+        folder: Option<PathBuf>,
+        /// The same
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },

@@ -11,6 +11,7 @@ use super::hints;
 use super::measuring::{Counter, ground_path};
 use super::stage::{StageError, Staged, stage};
 use super::sweeping::stop::Stop;
+use super::uncommitted::Patches;
 use super::{Work, World, argv, byproducts, container, elsewhere, in_place, publish, recover, tracked, variables};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
@@ -129,6 +130,8 @@ pub struct Bench<'b> {
     pub programs: &'b Programs,
     /// The stand-in for Azure ML's SDK.
     pub shim: &'b Shim,
+    /// What is not committed.
+    pub patches: &'b Patches,
     /// Whether runs elsewhere are left alone after their submission.
     pub detach: bool,
 }
@@ -207,6 +210,7 @@ fn once(
     let hold = world.store.hold();
     let staged = stage(world, job, sources, &task.inputs, folder, activation.container.is_some())?;
     tell(Note::Begun(Box::new(begun.clone()), hold));
+    bench.patches.make(bench, task);
     let record = world.state.join("runs").join(&begun.run.0);
     let mut variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
     let secrets: Vec<String> = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
@@ -262,6 +266,7 @@ fn once(
     keep_logs(&launch.live_logs, &record, job);
     let hold = world.store.hold();
     let contents = finish(bench, task, job, &staged, &mut ended);
+    ended.kept.extend(bench.patches.keep(world, task));
     if let Some((logged, tracked)) = logged {
         tracked.settle(world, logged, &mut ended);
     }

@@ -11,6 +11,7 @@ use super::surroundings::{Manner, Surroundings};
 use super::sweeping::arena::Arena;
 use super::telling::Teller;
 use super::turn::{Engine, Finished, Post};
+use super::uncommitted::Patches;
 use super::workers::serve;
 use super::{EngineError, Options, Work, World, commit, measuring, recover, tracked};
 use crate::environment::Step;
@@ -91,8 +92,8 @@ pub fn drive(
     let (mailbox, post) = sync_channel(MAIL);
     let (committer, to_commit) = commit::post();
     let programs = Programs::default();
-    let shim = Shim::default();
-    let bench = Bench { work, world, cancel: interrupt, programs: &programs, shim: &shim, detach: options.detach };
+    let (shim, patches, detach) = (Shim::default(), Patches::default(), options.detach);
+    let bench = Bench { work, world, cancel: interrupt, programs: &programs, shim: &shim, patches: &patches, detach };
     let mut writer = records.writer;
     let mut notes = Vec::new();
     let of_writer = &mut notes;

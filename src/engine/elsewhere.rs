@@ -195,6 +195,7 @@ impl There<'_> {
                 tell(Note::Environment(name.clone(), step));
             })
         })?;
+        self.bench.patches.make(self.bench, self.task);
         if !on_record {
             if self.bench.cancel.state() != CancelState::Run {
                 return Err(Stop::Canceled);
@@ -344,6 +345,7 @@ impl There<'_> {
         let staged =
             Staged { folder: self.folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new(), mounted: false };
         let contents = attempt::finish(self.bench, self.task, job, &staged, &mut ended);
+        ended.kept.extend(self.bench.patches.keep(world, self.task));
         if let Some((logged, tracked)) = logged {
             tracked.settle(world, logged, &mut ended);
         } else {

@@ -39,6 +39,7 @@ pub mod task;
 pub mod telling;
 mod tracked;
 pub mod turn;
+pub mod uncommitted;
 pub mod variables;
 pub mod workers;
 

@@ -8,6 +8,7 @@
 mod by_hand;
 mod credentials;
 mod diff;
+mod uncommitted;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::path::Path;
 use git2::{Repository, StatusOptions};
 
 pub use diff::text_diff;
+pub use uncommitted::{Changed, Now, PATCH, Uncommitted, uncommitted};
 
 use by_hand::by_hand;
 use credentials::without_credentials;

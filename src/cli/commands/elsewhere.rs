@@ -16,6 +16,7 @@ use crate::console::{self, words};
 use crate::engine::attempt::{Bench, Done};
 use crate::engine::elsewhere;
 use crate::engine::locks::Locks;
+use crate::engine::uncommitted::Patches;
 use crate::history::sqlite::SqliteHistory;
 use crate::history::{Ended, Entry, History, Run, Status};
 use crate::ids::{JobId, RunId};
@@ -73,6 +74,7 @@ fn to_record(before: &[(Ticket, Run)], options: &RunOptions, here: &Surroundings
         cancel: &interrupt,
         programs: &programs,
         shim: &shim,
+        patches: &Patches::default(),
         detach: false,
     };
     for (ticket, run) in left {

@@ -18,7 +18,7 @@ use crate::logged::{self, Logged, Series};
 use crate::relpath::RelPath;
 use crate::staleness::{Key, Recorded};
 use crate::store::{Store, StoreError};
-use crate::tracking;
+use crate::{tracking, vcs};
 
 const HEAD: &str = "amlrun-record 1 ";
 /// The version of the body.
@@ -116,7 +116,9 @@ impl Record {
     #[must_use]
     pub fn new(begun: Begun, ended: Ended, invocation: Invocation, environment: Option<Key>) -> Self {
         let metrics = ended.metrics.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
-        let (artifacts, kept) = ended.kept.into_iter().partition(|kept| is_artifacts(&kept.path));
+        // As its sources, what of them is not committed stays here.
+        let shared = ended.kept.into_iter().filter(|kept| kept.path.as_bytes() != vcs::PATCH.as_bytes());
+        let (artifacts, kept) = shared.partition(|kept| is_artifacts(&kept.path));
         let logged = ended.logged.map(|logged| Logged { series: Vec::new(), ..*logged });
         Self {
             format: FORMAT,

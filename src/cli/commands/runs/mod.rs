@@ -48,7 +48,8 @@ pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Resul
             let page = list::Page { limit: *limit, skip: *skip };
             list::list(&desk, job.as_deref(), status.as_deref(), &select, page)
         }
-        RunsCommand::Show { run, details } => show::show(&desk, run, *details),
+        RunsCommand::Show { run, patch: true, .. } => show::patch(&desk, run),
+        RunsCommand::Show { run, details, .. } => show::show(&desk, run, *details),
         RunsCommand::Files { run } => files::list(&desk, run),
         RunsCommand::Download { run, files, to } => files::download(&desk, run, files, &here.cwd.join(to)),
         RunsCommand::Tag { run, tags, remove } => change::tag(&desk, run, tags, remove),
@@ -57,8 +58,10 @@ pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Resul
         RunsCommand::Diff { a, b } => diff::diff(&desk, a, b),
         RunsCommand::Pin { runs } => pin::pin(&desk, runs, true),
         RunsCommand::Unpin { runs } => pin::pin(&desk, runs, false),
-        RunsCommand::Restore { run, to: None } => restore::into_project(&desk, run, here),
-        RunsCommand::Restore { run, to: Some(folder) } => restore::into_folder(&desk, run, &here.cwd.join(folder)),
+        RunsCommand::Restore { run, folder, to } => match folder.as_ref().or(to.as_ref()) {
+            None => restore::into_project(&desk, run, here),
+            Some(folder) => restore::into_folder(&desk, run, &here.cwd.join(folder)),
+        },
     };
     for note in desk.history.notes() {
         console::err(&format!("warning: {note}"));

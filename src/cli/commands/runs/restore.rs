@@ -133,19 +133,39 @@ fn tell(desk: &Desk<'_>, report: &Report) {
     }
 }
 
-/// Writes sources, outputs and kept files into a new folder, at the paths that they have in the project.
+/// Writes sources, outputs and kept files into a new folder, at the paths that they have in the project; the patch of what
+/// was not committed beside it.
 pub(super) fn into_folder(desk: &Desk<'_>, text: &str, to: &Path) -> Result<Exit, CliError> {
     let run = desk.run(text)?;
     let shown = to.display();
+    let patch = super::show::uncommitted(&run).map(|recorded| (recorded, to.with_added_extension("patch")));
+    if let Some((_, at)) = patch.as_ref().filter(|(_, at)| fs::symlink_metadata(at).is_ok()) {
+        return Err(CliError::usage(format!("`{}` is there already", at.display()))
+            .hint("the patch of what was not committed is written there; name another folder"));
+    }
     let new = NewFolder::new(to)?;
     lay_out(&desk.store, &run, &new.inside())?;
+    if let Some((recorded, at)) = &patch
+        && !restore::write_tree(&desk.store, &content(recorded)?, at, false)?
+    {
+        return Err(missing(&run, "the patch of what was not committed"));
+    }
     new.put()?;
     let count = run.ended.as_ref().map_or(0, |ended| ended.outputs.len());
+    let commit = run.invocation.properties.get("azureml.git.commit");
     if desk.json {
-        console::out(&json::document(&serde_json::json!({ "run": run.begun.run, "folder": to })));
+        let patch = patch.map(|(_, at)| at);
+        console::out(&json::document(
+            &serde_json::json!({ "run": run.begun.run, "folder": to, "commit": commit, "patch": patch }),
+        ));
     } else {
         let short = run.begun.run.short();
         console::err(&format!("wrote the sources and {} of run {short} to `{shown}`", words::count(count, "output")));
+        if let (Some(commit), Some((_, at))) = (commit, patch) {
+            let commit = commit.get(..12).unwrap_or(commit);
+            let commit = console::clean::clean(commit);
+            console::err(&format!("its commit was {commit}; what that had not is in `{}`", at.display()));
+        }
     }
     Ok(Exit::Done)
 }

@@ -177,7 +177,7 @@ fn a_workspace_without_a_history_has_no_runs_and_gets_none() {
     let common = Cli::parse_from(["amlrun"]).run.common;
     let list = RunsCommand::List { job: None, status: None, limit: 5, filter: None, sort: Vec::new(), skip: 0 };
     assert_eq!(run(&list, &common, &here).unwrap_err().exit, Exit::NothingMatched);
-    let show = RunsCommand::Show { run: "a".into(), details: false };
+    let show = RunsCommand::Show { run: "a".into(), details: false, patch: false };
     assert_eq!(run(&show, &common, &here).unwrap_err().exit, Exit::NothingMatched);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
