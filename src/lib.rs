@@ -19,7 +19,8 @@
 //! - the ports (store, cache, history, environment, target) do not know each other; `engine` and `cli/assemble.rs` are the only
 //!   places where two of them meet;
 //! - only `console` and `main` write to the terminal; only `console/diagnostics.rs` knows annotate-snippets, only
-//!   `console/progress.rs` knows indicatif, only `history/` knows rusqlite, only `vcs/` knows git2, only `cache/` knows HTTP;
+//!   `console/progress.rs` knows indicatif, only `history/` knows rusqlite, only `vcs/` knows git2, only `cache/` and
+//!   `target/ray/` know HTTP;
 //! - `unsafe` lives in `sys.rs` alone.
 
 // 1. Words: plain values.

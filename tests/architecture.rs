@@ -45,7 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("futures_core", &["cache/object.rs"]),
     ("http_body", &["cache/object.rs"]),
     ("object_store", &["cache/"]),
-    ("ureq", &["cache/"]),
+    ("ureq", &["cache/", "target/ray/"]),
     ("zstd", &["cache/"]),
     ("annotate_snippets", &["console/diagnostics.rs"]),
     ("clap", &["cli/"]),

@@ -23,6 +23,7 @@ use crate::relpath::RelPath;
 use crate::schedule::Capacity;
 use crate::store::disk::DiskStore;
 use crate::target::local::Local;
+use crate::target::ray::Ray;
 use crate::target::remote::Remote;
 use crate::target::slurm::Slurm;
 use crate::target::ssh::Ssh;
@@ -141,12 +142,11 @@ impl<'c> Parts<'c> {
 pub fn remotes<'c>(project: &Project, here: &Surroundings, clock: &'c dyn Clock) -> Remotes<'c> {
     let cache = here.cache_folder();
     let made = project.targets.iter().enumerate().filter_map(|(at, target)| {
+        let login = target.options.get("login").and_then(toml::Value::as_str);
+        let login = login.and_then(|name| project.targets.iter().find(|other| other.name == name));
         let remote: Box<dyn Remote + 'c> = match target.kind {
-            TargetKind::Slurm => {
-                let login = target.options.get("login").and_then(toml::Value::as_str);
-                let login = login.and_then(|name| project.targets.iter().find(|other| other.name == name));
-                Box::new(Slurm::new(target, login, &cache, clock))
-            }
+            TargetKind::Slurm => Box::new(Slurm::new(target, login, &cache, clock)),
+            TargetKind::Ray => Box::new(Ray::new(target, login, &cache, &here.variables, clock)),
             TargetKind::Ssh => Box::new(Ssh::new(target, &cache, clock)),
             _ => return None,
         };

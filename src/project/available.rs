@@ -7,7 +7,7 @@ use super::sweep::{Rule, Sweep};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The target types that this build carries out.
-const TARGETS: &[TargetKind] = &[TargetKind::Local, TargetKind::Ssh, TargetKind::Slurm];
+const TARGETS: &[TargetKind] = &[TargetKind::Local, TargetKind::Ssh, TargetKind::Slurm, TargetKind::Ray];
 
 /// The refusals for some jobs, each given by its experiment and its target (both indices into the project).
 #[must_use]
@@ -20,7 +20,8 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         let kind = project.targets.get(target)?.kind;
         let environment = project.environments.get(experiment.environment)?;
         let is_container = matches!(environment.kind, EnvironmentKind::Docker(_));
-        (is_container && matches!(kind, TargetKind::Ssh | TargetKind::Slurm)).then_some((experiment.environment, kind))
+        (is_container && matches!(kind, TargetKind::Ssh | TargetKind::Slurm | TargetKind::Ray))
+            .then_some((experiment.environment, kind))
     };
     let carried: BTreeMap<usize, TargetKind> = jobs.iter().filter_map(of).collect();
     let targets: BTreeSet<usize> = jobs.iter().map(|(_, target)| *target).collect();

@@ -57,6 +57,17 @@ impl Resolver<'_> {
                 self.fault(fault);
             }
         }
+        if kind == TargetKind::Ray
+            && let Some((address, span)) = table.text("address")
+            && !["http://", "https://"].iter().any(|scheme| address.starts_with(scheme))
+        {
+            let message =
+                "`address` is the HTTP address of the cluster's dashboard, where jobs are submitted".to_owned();
+            let bare = address.split_once("://").map_or(address, |(_, rest)| rest);
+            let host = bare.split([':', '/']).next().unwrap_or_default();
+            let fix = format!("write \"http://{host}:8265\", 8265 being the port as a rule");
+            self.fault(Diagnostic::error("bad-address", span, message, fix));
+        }
         let options = table.entries().iter().filter(|option| !matches!(option.key.as_ref(), "type" | "description"));
         Target {
             name: entry.key.clone().into_owned(),

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::agent::{Connector, Link, Room, Trouble};
+use super::agent::{Connector, Link, Room};
+use super::here::Here;
 use super::remote::{Cargo, Fault, Finding, Look, Offsets, Remote, State};
 use super::ssh::Login;
 use crate::clock::Clock;
@@ -28,31 +28,6 @@ const GATHER: Duration = Duration::from_millis(1500);
 const ALONE: Duration = Duration::from_millis(20);
 /// An array is not longer than this: clusters have a limit, of 1001 where nobody changed it.
 const LONGEST: usize = 1000;
-
-/// This machine, as a place from which to submit.
-#[derive(Debug)]
-struct Here;
-
-impl Connector for Here {
-    fn place(&self) -> String {
-        "this machine".to_owned()
-    }
-
-    fn command(&self, script: &str) -> Command {
-        #[expect(clippy::disallowed_methods, reason = "this is the target that runs sbatch")]
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", script]).current_dir("/").env_remove("AMLRUN_INVOCATION").env_remove("AMLRUN_RUN_ID");
-        command
-    }
-
-    fn explain(&self, trouble: &Trouble) -> String {
-        match trouble {
-            Trouble::NoProgram(why) => format!("could not run {why}"),
-            Trouble::Silent => "the helper for Slurm on this machine does not answer".to_owned(),
-            Trouble::Ended(_, said) => format!("the helper for Slurm on this machine ended: {}", said.trim()),
-        }
-    }
-}
 
 /// A run on its way into a batch.
 struct Waiting {
@@ -113,7 +88,7 @@ impl<'c> Slurm<'c> {
         let of_login = login.and_then(|login| login.options.get("directory")?.as_str().map(str::to_owned));
         let connector: Box<dyn Connector> = match login {
             Some(login) => Box::new(Login::new(login, cache)),
-            None => Box::new(Here),
+            None => Box::new(Here("Slurm")),
         };
         Self {
             link: Link::new(connector, text("directory").or(of_login)),

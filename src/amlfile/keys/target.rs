@@ -66,7 +66,8 @@ const RAY: &[Key] = &[
         "",
         "HTTP headers for the dashboard; `${env.X}` keeps secrets out of the file.",
     ),
-    key("working_directory", Kind::Text, "", "A folder that all nodes see, for inputs and outputs."),
+    key("login", Kind::Text, "", "The ssh target on which the nodes' files are; left out: they are on this machine."),
+    key("directory", Kind::Text, "", "The folder that runs are kept in, at the same path on all nodes."),
 ];
 
 const KUBERNETES: &[Key] = &[

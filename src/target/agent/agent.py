@@ -10,6 +10,7 @@ PASSED = ("PATH HOME USER LOGNAME SHELL LANG LANGUAGE TERM TZ TMPDIR TEMP TMP LD
           "all_proxy CUDA_HOME CUDA_PATH JAVA_HOME").split()
 PREFIXES = ("LC_", "XDG_", "NVIDIA_", "SLURM", "ROCR_", "GPU_DEVICE", "PMI_", "PMIX_")
 TAKEN = "CUDA_VISIBLE_DEVICES"
+NOTICE = 2.0  # seconds between a request to end that comes from outside, and the SIGKILL that follows it
 
 
 class Refused(Exception):
@@ -120,7 +121,8 @@ class Place:
         names = self.shards.get(shard) if hasattr(self, "shards") else None
         if names is None:
             try:
-                names = {name[:64]: name for name in os.listdir(shard)}
+                # What another sender is about to put there has no checksum in its name yet.
+                names = {name[:64]: name for name in os.listdir(shard) if name[64:65] == "-"}
             except FileNotFoundError:
                 names = {}
             if hasattr(self, "shards"):
@@ -435,7 +437,10 @@ class Server:
 
     def op_look(self, ask, data):
         folder = self.place.run(ask["run"])
-        state = self.slurm_states([ask["run"]])[0] if ask.get("slurm") else self.state(folder)
+        if ask.get("slurm"):
+            state = self.slurm_states([ask["run"]])[0]
+        else:
+            state = self.ray_state(ask["run"]) if ask.get("ray") else self.state(folder)
         answer = {"state": state, "log": 0, "files": []}
         pieces = []
         piece = read_from(os.path.join(folder, "log"), ask["log"], 1 << 20)
@@ -782,8 +787,9 @@ def environment_of(spec, secrets, given):
     return variables
 
 
-def carry_out(folder, spec, told, given, mark=None):
-    """Starts the job, follows it, and says how it ended."""
+def carry_out(folder, spec, told, given, mark=None, parent=None):
+    """Starts the job, follows it, and says how it ended. Where a parent is given its end is a request to end, too, which
+    gives as little time as its SIGTERM does."""
     root = os.path.join(raw_path(folder), b"root")
     cwd = os.path.join(root, raw(spec["cwd"])) if spec["cwd"] else root
     variables = environment_of(spec, told.get("secrets", {}), given)
@@ -809,16 +815,23 @@ def carry_out(folder, spec, told, given, mark=None):
         if pid:
             break
         now, asked = time.monotonic(), asked_to_end(folder)
+        if parent and not ends and os.getppid() != parent:
+            ends.append(signal.SIGHUP)
         if ending is None:
             late = spec["time"] is not None and now - began >= spec["time"]
             ending = "canceled" if asked else "timed_out" if late else "ended" if ends else None
             if ending:
                 since = now
                 end(process.pid, signal.SIGTERM)
-        if ending and not killed and (asked == "now" or now - since >= spec["grace"]):
+        grace = min(spec["grace"], NOTICE) if parent and ending == "ended" else spec["grace"]
+        if ending and not killed and (asked == "now" or now - since >= grace):
             killed = True
             end(process.pid, signal.SIGKILL)
         signal.sigtimedwait([signal.SIGCHLD], 0.2)
+    if parent and ending is None and os.WIFSIGNALED(code):
+        time.sleep(0.3)  # who ended it may be about to end this process, too
+    if ending is None and ends:
+        ending = "ended"
     end(process.pid, signal.SIGKILL)
     if ending:
         end_marked(spec["run"])

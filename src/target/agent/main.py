@@ -6,5 +6,7 @@ elif __name__ == "__main__" and sys.argv[1] == "supervise":
     supervise(sys.argv[2])
 elif __name__ == "__main__" and sys.argv[1] == "slurm":
     supervise_on_slurm(sys.argv[2])
+elif __name__ == "__main__" and sys.argv[1] == "ray":
+    supervise_on_ray(sys.argv[2])
 elif __name__ == "__main__" and sys.argv[1] == "build":
     build(sys.argv[2])

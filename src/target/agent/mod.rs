@@ -1,22 +1,25 @@
 //! The far side of targets that have a shell: a small Python program that is sent over, asked over one connection, and
 //! supervises the jobs there.
 //!
-//! Called by `ssh` and `slurm`. Nothing but Python 3.6 is asked of the far side. Everything that is asked may be asked
+//! Called by `ssh`, `slurm` and `ray`. Nothing but Python 3.6 is asked of the far side. Everything that is asked may be asked
 //! again, so a connection that breaks costs time and nothing else.
 
 mod bring;
+mod ray;
 mod runs;
 mod send;
 mod surroundings;
 mod wire;
 
+pub use ray::{Files, Noted};
 pub use runs::Room;
 pub use wire::{Connector, Link, Trouble};
 
 use crate::relpath::RelPath;
 
 /// The program that is sent over.
-const PROGRAM: &str = concat!(include_str!("agent.py"), include_str!("slurm.py"), include_str!("main.py"));
+const PROGRAM: &str =
+    concat!(include_str!("agent.py"), include_str!("slurm.py"), include_str!("ray.py"), include_str!("main.py"));
 
 /// A path as the protocol writes it: a text whose characters are the bytes of the path.
 fn written(path: &RelPath) -> String {

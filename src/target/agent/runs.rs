@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Link, read, surroundings, written};
 use crate::ids::RunId;
 use crate::launch::{Outcome, Parcel, Program, Usage};
+use crate::relpath::RelPath;
 use crate::target::remote::{Cargo, Fault, Finding, Look, Offsets, State};
 
 /// What a host may give to jobs; what is not said is what it has.
@@ -17,6 +18,9 @@ pub struct Room {
     /// Bytes.
     pub memory: Option<u64>,
 }
+
+/// A state as the far side writes it, more of the log, more of the files below `logs/`.
+pub(super) type Looked = (Value, Vec<u8>, Vec<(RelPath, Vec<u8>)>);
 
 impl Link {
     /// Makes the environment and lays the run directory out.
@@ -70,9 +74,15 @@ impl Link {
     /// # Errors
     /// See [`Fault`].
     pub fn look(&self, run: &RunId, from: &Offsets, slurm: bool) -> Result<Look, Fault> {
+        let (answer, log, files) = self.looked(run, from, if slurm { "slurm" } else { "host" })?;
+        Ok(Look { state: state(&answer), log, files })
+    }
+
+    /// One look: the state as the far side writes it, and what is new of the output. The engine is that which the far side asks.
+    pub(super) fn looked(&self, run: &RunId, from: &Offsets, engine: &str) -> Result<Looked, Fault> {
         let seen: serde_json::Map<String, Value> =
             from.files.iter().map(|(path, at)| (written(path), json!(at))).collect();
-        let ask = json!({"op": "look", "run": run.0, "log": from.log, "logs": true, "seen": seen, "slurm": slurm});
+        let ask = json!({"op": "look", "run": run.0, "log": from.log, "logs": true, "seen": seen, engine: true});
         let (answer, data) = self.exchange(&ask, &[])?;
         let number = |value: Option<&Value>| usize::try_from(value.and_then(Value::as_u64).unwrap_or(0)).unwrap_or(0);
         let mut rest = data.as_slice();
@@ -89,7 +99,7 @@ impl Link {
                 files.push((path, piece));
             }
         }
-        Ok(Look { state: state(answer.get("state").unwrap_or(&Value::Null)), log, files })
+        Ok((answer.get("state").cloned().unwrap_or(Value::Null), log, files))
     }
 
     /// Where runs stand.
@@ -114,7 +124,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn collect(&self, run: &RunId, paths: &[crate::relpath::RelPath], into: &std::path::Path) -> Result<(), Fault> {
+    pub fn collect(&self, run: &RunId, paths: &[RelPath], into: &std::path::Path) -> Result<(), Fault> {
         super::bring::collect(self, run, paths, into)
     }
 
@@ -138,7 +148,7 @@ impl Link {
 }
 
 /// A state as the far side writes it.
-fn state(value: &Value) -> State {
+pub(super) fn state(value: &Value) -> State {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let number = |name: &str| value.get(name).and_then(Value::as_u64);
     match text("kind").as_str() {

@@ -56,6 +56,7 @@ struct Connection {
 pub struct Link {
     connector: Box<dyn Connector>,
     directory: Option<String>,
+    found: Mutex<Option<String>>,
     connection: Mutex<Option<Connection>>,
     reached: AtomicBool,
 }
@@ -70,13 +71,21 @@ impl Link {
     /// A link that keeps what it keeps in this folder there.
     #[must_use]
     pub fn new(connector: Box<dyn Connector>, directory: Option<String>) -> Self {
-        Self { connector, directory, connection: Mutex::new(None), reached: AtomicBool::new(false) }
+        let (found, connection) = (Mutex::default(), Mutex::new(None));
+        Self { connector, directory, found, connection, reached: AtomicBool::new(false) }
     }
 
     /// Where it leads to, for people.
     #[must_use]
     pub fn place(&self) -> String {
         self.connector.place()
+    }
+
+    /// The folder there that everything is kept in, as it is called there; as it was asked for before anything was asked.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.or_else(|| self.directory.clone()).unwrap_or_else(|| "~/.amlrun".to_owned())
     }
 
     /// Asks, and waits for the answer.
@@ -127,6 +136,8 @@ impl Link {
                     return Err(Fault::Refused(format!("{}: {why}", self.place())));
                 }
                 self.reached.store(true, Ordering::Relaxed);
+                let found = answer.get("directory").and_then(Value::as_str).map(str::to_owned);
+                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
                 Ok(connection)
             }
             Err(trouble) => {
