@@ -20,7 +20,7 @@
 //!   places where two of them meet;
 //! - only `console` and `main` write to the terminal; only `console/diagnostics.rs` knows annotate-snippets, only
 //!   `console/progress.rs` knows indicatif, only `history/` knows rusqlite, only `vcs/` knows git2, only `cache/` and
-//!   `target/ray/` know HTTP;
+//!   `target/ray/` and `tracking/` know HTTP;
 //! - `unsafe` lives in `sys.rs` alone.
 
 // 1. Words: plain values.

@@ -79,17 +79,15 @@ fn here(folder: &Path, python: &Path, script: &str) -> serde_json::Value {
 }
 
 /// What a script was told by MLflow's own server, in a run that was made for it as amlrun makes one.
-fn there(folder: &Path, engine: &Engine, python: &Path, script: &str) -> serde_json::Value {
+fn there(folder: &Path, address: &str, python: &Path, script: &str) -> serde_json::Value {
     const MAKE: &str = "import sys, mlflow\nc = mlflow.MlflowClient()\ne = c.get_experiment_by_name('diabetes')\n\
         e = e.experiment_id if e else c.create_experiment('diabetes')\n\
         r = c._tracking_client.store.create_run(e, 'somebody', 1700000000000, [], 'train')\nprint(e, r.info.run_id)";
-    let said = std::fs::read_to_string(engine.folder.join("env")).unwrap();
-    let address = said.trim().rsplit_once('=').unwrap().1.to_owned();
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join("script.py"), script).unwrap();
     let command = || {
         let mut command = Command::new(python);
-        command.current_dir(folder).env("MLFLOW_TRACKING_URI", &address).env("MLFLOW_DISABLE_TELEMETRY", "true");
+        command.current_dir(folder).env("MLFLOW_TRACKING_URI", address).env("MLFLOW_DISABLE_TELEMETRY", "true");
         command.env("USER", "somebody").env("GIT_PYTHON_REFRESH", "quiet");
         command
     };
@@ -107,13 +105,27 @@ fn there(folder: &Path, engine: &Engine, python: &Path, script: &str) -> serde_j
     serde_json::from_str(&std::fs::read_to_string(folder.join("seen.json")).unwrap()).unwrap()
 }
 
+/// A server in a folder of its own; the packages are those that are kept from test to test.
+fn server(folder: &Path) -> Option<(Engine, String)> {
+    let python = python("mlflow-3.17.2", FULL)?;
+    let folder = folder.join("s");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink(python.parent().unwrap().parent().unwrap(), folder.join("venv")).unwrap();
+    let engine = Engine::up("mlflow-up.sh", &folder, &[])?;
+    let said = std::fs::read_to_string(engine.folder.join("env")).unwrap();
+    let address = said.trim().rsplit_once('=').unwrap().1.to_owned();
+    Some((engine, address))
+}
+
+const FULL: &[&str] = &["mlflow==3.17.2", "scikit-learn", "pandas", "matplotlib", "pillow"];
+
 fn same(name: &str, packages: &[&str], script: &str) {
     let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
     let Some(python) = python(name, packages) else { return };
     let here = here(&folder.path().join("here"), &python, script);
     // A server of its own for each: the answers depend on what is there.
-    let Some(engine) = Engine::up("mlflow-up.sh", &folder.path().join("s"), &[]) else { return };
-    let there = there(&folder.path().join("there"), &engine, &python, script);
+    let Some((_engine, address)) = server(folder.path()) else { return };
+    let there = there(&folder.path().join("there"), &address, &python, script);
     let (here, there) = (here.as_object().unwrap(), there.as_object().unwrap());
     assert_eq!(here.keys().collect::<Vec<_>>(), there.keys().collect::<Vec<_>>());
     let told = |answer: &serde_json::Value| with_infinities(&without_words(answer));
@@ -154,7 +166,119 @@ fn mlflow_3_is_told_what_its_server_tells() {
 
 #[test]
 fn models_and_autolog_are_told_what_the_server_tells() {
-    same("mlflow-3.17.2", &["mlflow==3.17.2", "scikit-learn", "pandas", "matplotlib", "pillow"], MODELS);
+    same("mlflow-3.17.2", FULL, MODELS);
+}
+
+/// A script that logs lines, with a run within the run and one within that.
+const LOGS: &str = r#"
+mkdir -p outputs; echo result > out.txt
+cd "$AMLRUN_TRACKING"; mkdir -p artifacts/plots children/c1
+echo picture > 'artifacts/plots/a picture é.txt'; echo inner > children/c1/inner.txt
+seq 0 2499 | sed 's|.*|{"at":170000000&,"metric":"loss","value":&.5,"step":&}|' >> log.jsonl
+cat >> log.jsonl <<'END'
+{"metric":"bad","value":"NaN"}
+{"param":"lr","value":"0.5"}
+{"param":"empty","value":""}
+{"tag":"stage","value":"dev"}
+{"at":1700000000000,"child":"c1","name":"first"}
+{"run":"c1","metric":"c","value":1,"step":3,"at":1700000000001}
+{"run":"c1","status":"Completed","at":1700000000002}
+{"at":1700000000000,"child":"c2","name":"second"}
+{"run":"c2","tag":"mlflow.parentRunId","value":"c1"}
+{"run":"c2","status":"Failed","at":1700000000002}
+END
+"#;
+
+#[test]
+fn runs_go_to_a_server_once_and_come_back() {
+    let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
+    let Some((engine, address)) = server(folder.path()) else { return };
+    let project = Project::new(&folder.path().join("from"));
+    project.write("train.sh", LOGS);
+    project.write(
+        "Amlfile",
+        "format = 1\n[experiments.train]\ncommand = \"sh train.sh\"\nsources = [\"train.sh\"]\noutputs = [\"out.txt\"]\n",
+    );
+    project.run(&["train"]);
+    let json = |project: &Project, arguments: &[&str]| -> serde_json::Value {
+        let said = project.run(arguments);
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    let export = ["runs", "export", "--mlflow", &address, "--json"];
+    let sent = json(&project, &export);
+    assert_eq!((sent[0]["sent"].as_bool(), sent[0]["notes"].as_array().map(Vec::len)), (Some(true), Some(0)), "{sent}");
+    let again = json(&project, &export);
+    assert_eq!((&again[0]["sent"], &again[0]["mlflow_run"]), (&false.into(), &sent[0]["mlflow_run"]));
+    // One that was cut short is sent anew.
+    let id = sent[0]["mlflow_run"].as_str().unwrap();
+    let host = address.strip_prefix("http://").unwrap();
+    let body = format!(r#"{{"run_id":"{id}","key":"amlrun.exported"}}"#);
+    let head = "POST /api/2.0/mlflow/runs/delete-tag HTTP/1.1\r\nContent-Type: application/json\r\n";
+    let head = format!("{head}Host: {host}\r\n");
+    let said = ask(host, &format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()));
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    let anew = json(&project, &export);
+    assert!(anew[0]["sent"].as_bool().unwrap() && anew[0]["mlflow_run"] != sent[0]["mlflow_run"]);
+
+    // Back into another project: all of it, with every point.
+    let other = Project::new(&folder.path().join("to"));
+    other.write("Amlfile", "format = 1\n");
+    let import = ["runs", "import", "--mlflow", &address, "--json"];
+    let taken = json(&other, &import);
+    assert_eq!(taken.as_array().unwrap().len(), 3, "{taken}");
+    assert!(taken.as_array().unwrap().iter().all(|run| run["imported"].as_bool().unwrap()), "{taken}");
+    assert!(json(&other, &import).as_array().unwrap().iter().all(|run| !run["imported"].as_bool().unwrap()));
+    let run = json(&other, &["runs", "show", "train/train", "--json"]);
+    let loss = run["logged"]["series"]["loss"].as_array().unwrap();
+    assert_eq!((loss.len(), &loss[2499]), (2500, &serde_json::json!([2499, 2499.5])));
+    assert_eq!((&run["metrics"]["bad"], &run["status"]), (&"NaN".into(), &"Completed".into()));
+    assert_eq!((&run["params"]["lr"], &run["params"]["empty"]), (&0.5.into(), &"".into()));
+    assert_eq!(run["tags"]["stage"], "dev");
+    let (first, second) = (
+        json(&other, &["runs", "show", "train/first", "--json"]),
+        json(&other, &["runs", "show", "train/second", "--json"]),
+    );
+    assert_eq!((&first["metrics"]["c"], &second["status"]), (&1.0.into(), &"Failed".into()));
+    assert_eq!(
+        (&first["tags"]["mlflow.parentRunId"], &second["tags"]["mlflow.parentRunId"]),
+        (&run["run"], &first["run"])
+    );
+    other.run(&["runs", "download", "train/train", "--to", "got"]);
+    assert_eq!(other.read("got/artifacts/plots/a picture é.txt").unwrap(), "picture\n");
+    assert_eq!(other.read("got/artifacts/out.txt").unwrap(), "result\n");
+    // What came from here does not come back as something else.
+    assert!(json(&project, &import).as_array().unwrap().iter().all(|run| !run["imported"].as_bool().unwrap()));
+    drop(engine);
+}
+
+#[test]
+fn runs_come_from_a_folder_of_mlflow() {
+    const SCRIPT: &str = "import mlflow\nmlflow.set_experiment('diabetes')\n\
+        with mlflow.start_run(run_name='ridge'):\n    mlflow.log_param('alpha', 0.4)\n    \
+        [mlflow.log_metric('val/mse', 10 - s, step=s) for s in range(3)]\n    \
+        mlflow.log_metric('worst', float('-inf'))\n    mlflow.log_text('x', 'dir/x.txt')\n";
+    let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
+    let Some(python) = python("mlflow-skinny-2.22.2", &["mlflow-skinny==2.22.2"]) else { return };
+    let mut project = Project::new(folder.path());
+    project.variables.push(("USER".to_owned(), "somebody".to_owned()));
+    project.write("Amlfile", "format = 1\n");
+    let runs = project.root.join("mlruns");
+    let done = Command::new(&python)
+        .args(["-c", SCRIPT])
+        .current_dir(&project.root)
+        .env("MLFLOW_TRACKING_URI", format!("file://{}", runs.display()))
+        .env("GIT_PYTHON_REFRESH", "quiet")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = project.run(&["runs", "import", "--mlflow", "mlruns", "diabetes", "--json"]);
+    assert!(said.contains("\"imported\": true"), "{said}");
+    let shown: serde_json::Value =
+        serde_json::from_str(&project.run(&["runs", "show", "diabetes/ridge", "--json"])).unwrap();
+    assert_eq!(shown["logged"]["series"]["val/mse"], serde_json::json!([[0, 10.0], [1, 9.0], [2, 8.0]]));
+    assert_eq!((&shown["metrics"]["worst"], &shown["params"]["alpha"]), (&"-inf".into(), &0.4.into()));
+    project.run(&["runs", "download", "diabetes/ridge", "--to", "got"]);
+    assert_eq!(project.read("got/artifacts/dir/x.txt").unwrap(), "x");
 }
 
 /// A request as bytes, and the whole answer.

@@ -119,22 +119,30 @@ impl<'c> Parts<'c> {
     /// # Errors
     /// Where the workspace cannot be written.
     pub fn make_state(&self) -> Result<(), CliError> {
-        let ignore = self.state.join(".gitignore");
-        if ignore.exists() {
-            return Ok(());
-        }
-        let make = || -> std::io::Result<()> {
-            use std::io::Write as _;
-            std::fs::create_dir_all(&self.state)?;
-            let mut file = readable(&mut tempfile::Builder::new()).tempfile_in(&self.state)?;
-            file.write_all(b"# amlrun's state: safe to delete, never to be committed\n*\n")?;
-            file.persist(&ignore).map(drop).map_err(|error| error.error)
-        };
-        make().map_err(|error| {
-            CliError::world(format!("could not make {}: {error}", self.state.display()))
-                .hint("amlrun keeps its state in the workspace, which must be writable for a run")
-        })
+        make_state(&self.state)
     }
+}
+
+/// Makes `.amlrun`, which ignores itself.
+///
+/// # Errors
+/// Where the workspace cannot be written.
+pub fn make_state(state: &Path) -> Result<(), CliError> {
+    let ignore = state.join(".gitignore");
+    if ignore.exists() {
+        return Ok(());
+    }
+    let make = || -> std::io::Result<()> {
+        use std::io::Write as _;
+        std::fs::create_dir_all(state)?;
+        let mut file = readable(&mut tempfile::Builder::new()).tempfile_in(state)?;
+        file.write_all(b"# amlrun's state: safe to delete, never to be committed\n*\n")?;
+        file.persist(&ignore).map(drop).map_err(|error| error.error)
+    };
+    make().map_err(|error| {
+        CliError::world(format!("could not make {}: {error}", state.display()))
+            .hint("amlrun keeps its state in the workspace, which must be writable for a run")
+    })
 }
 
 /// The targets elsewhere that this build carries out. None is connected to before it is needed.

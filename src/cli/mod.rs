@@ -7,6 +7,7 @@ pub mod commands;
 pub mod earlier;
 pub mod error;
 pub mod exit;
+pub mod model_commands;
 pub mod options;
 pub mod project;
 pub mod report;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use super::model_commands::ModelsCommand;
 pub use super::subcommands::{
-    CacheCommand, EnvCommand, ExportOptions, GcOptions, MetricsOptions, ModelsCommand, PlotOptions, RunsCommand,
-    SnapshotCommand, SweepCommand, TargetsCommand,
+    CacheCommand, EnvCommand, ExportOptions, GcOptions, MetricsOptions, PlotOptions, RunsCommand, SnapshotCommand,
+    SweepCommand, TargetsCommand,
 };
 
 /// make for machine-learning training: runs what is stale, restores the rest.

@@ -26,6 +26,7 @@
 //!
 //! Nothing here may be told to anybody before [`Logged::mask`] has seen it; the log itself goes with the run.
 
+pub mod client;
 mod http;
 mod mlflow;
 pub mod server;

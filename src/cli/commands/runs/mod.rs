@@ -9,6 +9,7 @@ mod difference;
 pub(super) mod files;
 mod list;
 mod logs;
+mod mlflow;
 mod pin;
 pub(super) mod record;
 mod restore;
@@ -56,6 +57,8 @@ pub fn run(command: &RunsCommand, common: &Common, here: &Surroundings) -> Resul
         RunsCommand::Rm { runs } => change::remove(&desk, runs),
         RunsCommand::Logs { run, follow } => logs::logs(&desk, run, *follow),
         RunsCommand::Diff { a, b } => diff::diff(&desk, a, b),
+        RunsCommand::Export { mlflow: address, runs } => mlflow::export(&desk, address, runs, here),
+        RunsCommand::Import { mlflow: from, runs } => mlflow::import(&desk, from, runs, here),
         RunsCommand::Pin { runs } => pin::pin(&desk, runs, true),
         RunsCommand::Unpin { runs } => pin::pin(&desk, runs, false),
         RunsCommand::Restore { run, folder, to } => match folder.as_ref().or(to.as_ref()) {
