@@ -252,6 +252,47 @@ fn runs_go_to_a_server_once_and_come_back() {
 }
 
 #[test]
+fn artifacts_of_earlier_runs_are_served() {
+    const MAKE: &str = "import mlflow\nwith mlflow.start_run():\n    mlflow.log_metric('m', 1)\n    \
+        mlflow.log_text('hello', 'notes/a b.txt')\n    mlflow.log_text('top', 'top.txt')\n";
+    const USE: &str = "import mlflow, pathlib\nfrom mlflow import MlflowClient\nc = MlflowClient()\n\
+        e = c.get_experiment_by_name('make').experiment_id\nr = c.search_runs([e])[0].info.run_id\n\
+        seen = [sorted((f.path, f.is_dir, f.file_size) for f in c.list_artifacts(r)), \
+        [f.path for f in c.list_artifacts(r, 'notes')]]\n\
+        pathlib.Path('got').mkdir()\nc.download_artifacts(r, 'notes', 'got')\n\
+        text = mlflow.artifacts.load_text(f'runs:/{r}/top.txt') + pathlib.Path('got/notes/a b.txt').read_text()\n\
+        try:\n    c.log_text(r, 'x', 'new.txt')\n    refused = False\nexcept Exception:\n    refused = True\n\
+        pathlib.Path('seen.txt').write_text(f'{seen} {text} {refused}')\n";
+    let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
+    let Some(python) = python("mlflow-skinny-3.17.2", &["mlflow-skinny==3.17.2"]) else { return };
+    let mut project = Project::new(folder.path());
+    project.variables.push(("USER".to_owned(), "somebody".to_owned()));
+    project.write("make.py", MAKE);
+    project.write("use.py", USE);
+    let job = |name: &str, outputs: &str| {
+        format!(
+            "[experiments.{name}]\nscript = \"{name}.py\"\nsources = [\"{name}.py\"]\nenvironment = \"py\"\n{outputs}\n"
+        )
+    };
+    project.write(
+        "Amlfile",
+        &format!(
+            "format = 1\n[environments.py]\nuser_managed = true\ninterpreter = \"{}\"\n\
+             variables = {{ MLFLOW_DISABLE_TELEMETRY = \"true\", GIT_PYTHON_REFRESH = \"quiet\" }}\n{}{}",
+            python.display(),
+            job("make", ""),
+            job("use", "outputs = [\"seen.txt\"]")
+        ),
+    );
+    project.run(&["make"]);
+    project.run(&["use"]);
+    assert_eq!(
+        project.read("seen.txt").unwrap(),
+        "[[('notes', True, None), ('top.txt', False, 3)], ['notes/a b.txt']] tophello True"
+    );
+}
+
+#[test]
 fn runs_come_from_a_folder_of_mlflow() {
     const SCRIPT: &str = "import mlflow\nmlflow.set_experiment('diabetes')\n\
         with mlflow.start_run(run_name='ridge'):\n    mlflow.log_param('alpha', 0.4)\n    \

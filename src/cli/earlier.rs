@@ -2,14 +2,21 @@
 //! ended meanwhile is found.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
+use crate::content::{Entry, Kind};
 use crate::history::models::Version;
 use crate::history::sqlite::SqliteHistory;
 use crate::history::{History as _, Query, Run};
 use crate::ids::RunId;
 use crate::logged::Logged;
-use crate::tracking::server;
+use crate::relpath::RelPath;
+use crate::store::among::among;
+use crate::store::disk::DiskStore;
+use crate::store::{Store as _, snapshot};
+use crate::tracking::server::{self, Artifact};
+use crate::tracking::{ARTIFACTS, MODELS};
 
 /// The record at a path.
 #[derive(Debug)]
@@ -22,6 +29,11 @@ impl Recorded {
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// `.amlrun`, which the database lies in.
+    fn state(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     fn open(&self) -> SqliteHistory {
@@ -59,6 +71,46 @@ impl server::Earlier for Recorded {
             }
         };
         versions.into_iter().map(shown).collect()
+    }
+
+    fn artifact(&self, run: &str, path: &str) -> Option<Artifact> {
+        let found = self.open().run(run).ok().filter(|found| found.begun.run.0 == run)?;
+        let left = || found.ended.iter().flat_map(|ended| ended.outputs.iter().chain(&ended.kept));
+        let store = DiskStore::open(&self.state().join("objects-v1"));
+        // A path of its artifacts comes before the same path of the project.
+        let within = format!("{ARTIFACTS}/{path}");
+        let paths = [within.as_str(), path].into_iter().filter_map(|path| RelPath::new(path).ok());
+        let mut paths = paths.filter(|path| !path.is_root());
+        let content = paths.find_map(|path| among(&store, left(), &path).ok().flatten())?.content()?;
+        match content.kind {
+            Kind::Folder => {
+                let entries = snapshot::node(&store, &content.digest).ok().flatten()?;
+                let shown = |entry: Entry| {
+                    let name = String::from_utf8_lossy(&entry.name).into_owned();
+                    (name, (entry.kind != Kind::Folder).then_some(entry.size))
+                };
+                Some(Artifact::Folder(entries.into_iter().map(shown).collect()))
+            }
+            Kind::File | Kind::Executable => {
+                let folder = tempfile::Builder::new().prefix("serve-").tempdir_in(self.state()).ok()?;
+                let at = folder.path().join("file");
+                store.write_to(&content.digest, &at, false, false).ok().filter(|is_there| *is_there)?;
+                Some(Artifact::File(File::open(&at).ok()?, content.size))
+            }
+            Kind::Link => None,
+        }
+    }
+
+    fn logged_model(&self, id: &str) -> Option<(String, serde_json::Value)> {
+        let history = self.open();
+        let has_any = |run: &Run| {
+            run.ended.iter().flat_map(|ended| &ended.kept).any(|kept| kept.path.as_bytes() == MODELS.as_bytes())
+        };
+        let runs = history.runs(&Query::default()).unwrap_or_default();
+        runs.iter().filter(|run| has_any(run)).find_map(|run| {
+            let mut logged = history.logged(&run.begun.run).ok().flatten()?;
+            Some((run.begun.run.0.clone(), logged.own.logged_models.remove(id)?))
+        })
     }
 }
 

@@ -152,6 +152,9 @@ pub struct Child {
     /// Its name.
     #[serde(default)]
     pub name: String,
+    /// The run within the run that it is one of; none for one of the run itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// When it began: milliseconds since 1970.
     #[serde(default)]
     pub started: u64,
@@ -219,6 +222,9 @@ impl Logged {
         for child in &mut self.children {
             mask::text(secrets, &mut child.id);
             mask::text(secrets, &mut child.name);
+            if let Some(parent) = &mut child.parent {
+                mask::text(secrets, parent);
+            }
             mask::facts(secrets, &mut child.facts);
         }
         for series in &mut self.series {

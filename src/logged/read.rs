@@ -33,7 +33,11 @@ struct Line {
     tags: Option<BTreeMap<String, Value>>,
     value: Option<Value>,
     step: Option<f64>,
+    of_model: Option<Value>,
 }
+
+/// The tag by which MLflow says whose a run is.
+const PARENT: &str = "mlflow.parentRunId";
 
 /// Reads a log as it grows.
 #[derive(Debug, Default)]
@@ -69,6 +73,9 @@ impl Reader {
         let of = line.run;
         if let Some(name) = line.metric {
             let Some(value) = line.value.as_ref().and_then(number) else { return self.unreadable += 1 };
+            if let Some(metric) = line.of_model {
+                self.metric_of_model(metric);
+            }
             #[expect(clippy::cast_possible_truncation, reason = "clamped")]
             let step = line.step.unwrap_or_default() as i64;
             return self.point(of, name, Point { at, step, value });
@@ -80,8 +87,9 @@ impl Reader {
                 children.push(Child { id, started: at, ..Child::default() });
                 children.len() - 1
             });
-            if let (Some(child), Some(name)) = (children.get_mut(place), line.name) {
-                child.name = name;
+            if let Some(child) = children.get_mut(place) {
+                child.name = line.name.unwrap_or_else(|| std::mem::take(&mut child.name));
+                child.parent = of.or_else(|| child.parent.take());
             }
             return;
         }
@@ -104,6 +112,12 @@ impl Reader {
         if let Some(name) = line.param {
             facts.params.insert(name, text(&value));
         } else if let Some(name) = line.tag {
+            if let (PARENT, Some(id), Value::String(parent)) = (name.as_str(), &of, &value) {
+                self.parent(id, parent);
+                let facts = self.facts(of.as_deref(), at);
+                facts.tags.insert(name, Some(text(&value)));
+                return;
+            }
             facts.tags.insert(name, (!value.is_null()).then(|| text(&value)));
         } else if let Some(name) = line.property {
             facts.properties.insert(name, text(&value));
@@ -130,6 +144,25 @@ impl Reader {
             facts.error = line.error;
         } else {
             self.unreadable += 1;
+        }
+    }
+
+    /// A run within the run belongs to another one; where that is none within the run, to the run itself.
+    fn parent(&mut self, id: &str, parent: &str) {
+        let is_child = self.logged.children.iter().any(|child| child.id == parent && child.id != id);
+        if let Some(child) = self.logged.children.iter_mut().find(|child| child.id == id) {
+            child.parent = is_child.then(|| parent.to_owned());
+        }
+    }
+
+    /// A metric that stands with a logged model of MLflow.
+    fn metric_of_model(&mut self, metric: Value) {
+        let id = metric.get("model_id").and_then(Value::as_str).unwrap_or_default();
+        let Some(Value::Object(model)) = self.logged.own.logged_models.get_mut(id) else { return };
+        let data = model.entry("data").or_insert_with(|| Value::Object(serde_json::Map::default()));
+        let Value::Object(data) = data else { return };
+        if let Value::Array(metrics) = data.entry("metrics").or_insert_with(|| Value::Array(Vec::new())) {
+            metrics.push(metric);
         }
     }
 

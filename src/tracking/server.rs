@@ -80,6 +80,19 @@ pub trait Earlier: Send + Sync {
     fn logged(&self, run: &str) -> Option<Logged>;
     /// The register of models, by name and version.
     fn models(&self) -> Vec<Registered>;
+    /// What lies at a path among what a run left; its artifacts where the path is empty.
+    fn artifact(&self, run: &str, path: &str) -> Option<Artifact>;
+    /// A logged model of MLflow 3 (by its identity), and the run that it belongs to.
+    fn logged_model(&self, id: &str) -> Option<(String, Value)>;
+}
+
+/// Something that a run left.
+#[derive(Debug)]
+pub enum Artifact {
+    /// The names in a folder; sizes of files.
+    Folder(Vec<(String, Option<u64>)>),
+    /// A file and its length, checked against its digest.
+    File(File, u64),
 }
 
 /// A run that begins.

@@ -33,6 +33,13 @@ with mlflow.start_run(run_name="by hand") as hand:
     mlflow.log_figure(figure, "plot.png")
     mlflow.log_image(np.zeros((4, 4, 3), dtype=np.uint8), "image.png")
     mlflow.log_input(mlflow.data.from_pandas(pd.DataFrame({"x": [1.0]}), name="frame"), context="training")
+    mlflow.log_metric("of-model", 0.5, step=2, model_id=info.model_id)
+client.set_registered_model_alias("diabetes-ridge", "champion", version.version)
+by_alias = client.get_model_version_by_alias("diabetes-ridge", "champion")
+found = client.search_model_versions("name='diabetes-ridge'")
+names = [model.name for model in client.search_registered_models()]
+registered = mlflow.sklearn.load_model("models:/diabetes-ridge@champion")
+logged = client.get_logged_model(info.model_id)
 loaded = mlflow.sklearn.load_model(info.model_uri)
 by_run = client.get_run(run.info.run_id)
 by_hand = client.get_run(hand.info.run_id)
@@ -45,6 +52,9 @@ seen = {
     "outputs": len(by_run.outputs.model_outputs),
     "hand outputs": len(by_hand.outputs.model_outputs),
     "hand datasets": [[d.dataset.name, d.dataset.digest] for d in by_hand.inputs.dataset_inputs],
+    "registered": [names, [[v.name, v.version] for v in found], by_alias.version, list(by_alias.aliases)],
+    "registered predicts": [round(float(v), 6) for v in registered.predict(x[:2])],
+    "model metrics": [[m.key, m.value, m.step, m.run_id == hand.info.run_id] for m in logged.metrics],
     "version": [version.name, version.version, version.status],
     "model": [info.name, client.get_logged_model(info.model_id).status.value],
     "predicts": [round(float(v), 6) for v in loaded.predict(x[:2])],

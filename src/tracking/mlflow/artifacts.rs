@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::runs::{asked_run, which};
 use super::{Answered, Asked, Wrong, query, text, told};
+use crate::tracking::MODELS;
 use crate::tracking::http::{Answer, Body, Connection, Fault, Head, unescape};
-use crate::tracking::server::Live;
+use crate::tracking::server::{Artifact, Live, Shared};
 
 /// A path that stays where it is put, whatever is done to it on the way: every part is a plain name, also after more
 /// escapes are undone.
@@ -83,6 +84,31 @@ fn listed(folder: &Path, prefix: &str) -> io::Result<Vec<Value>> {
     Ok(files)
 }
 
+/// The run on record and the path among what it left that a path of the artifact store stands for.
+fn earlier(shared: &Shared, path: &str) -> Option<Artifact> {
+    let parts = safe(path).ok()?;
+    match parts.as_slice() {
+        [_, "models", id, "artifacts", rest @ ..] => {
+            let (run, _) = shared.earlier.logged_model(id)?;
+            shared.earlier.artifact(&run, &[&[MODELS, id], rest].concat().join("/"))
+        }
+        [_, run, "artifacts", rest @ ..] => shared.earlier.artifact(run, &rest.join("/")),
+        _ => None,
+    }
+}
+
+/// The same of what is on record.
+fn recorded(entries: Vec<(String, Option<u64>)>, prefix: &str) -> Vec<Value> {
+    let shown = |(name, size): (String, Option<u64>)| {
+        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        match size {
+            Some(size) => json!({ "path": path, "is_dir": false, "file_size": size }),
+            None => json!({ "path": path, "is_dir": true }),
+        }
+    };
+    entries.into_iter().map(shown).collect()
+}
+
 /// A file that is not whole yet is called so.
 const UPLOAD: &str = ".amlrun-upload-";
 
@@ -94,32 +120,64 @@ fn files(list: &[Value]) -> Value {
 pub(super) fn of_run(asked: &Asked<'_>) -> Answered {
     let id = asked_run(asked)?;
     let path = asked.text("path").unwrap_or_default();
-    let (folder, root) = {
+    if !path.is_empty() {
+        safe(&path)?;
+    }
+    let own = {
         let mut state = asked.live.state();
         let logged = asked.live.logged(&mut state)?;
-        let which = which(asked.live, logged, &id)?;
-        let shown = super::runs::Shown::live(asked.live, logged, which.as_deref());
-        let root = shown.and_then(|shown| shown.info().get("artifact_uri").cloned());
-        (asked.live.about.folder.artifacts(which.as_deref()), root)
+        which(asked.live, logged, &id).map(|which| {
+            let shown = super::runs::Shown::live(asked.live, logged, which.as_deref());
+            (asked.live.about.folder.artifacts(which.as_deref()), shown)
+        })
     };
-    let mut at = folder;
-    if !path.is_empty() {
-        at.extend(safe(&path)?);
-    }
-    let mut answer = files(&listed(&at, &path)?);
+    let (listed, shown) = match own {
+        Ok((folder, shown)) => (listed(&folder.join(&path), &path)?, shown),
+        Err(wrong) => {
+            let run = asked.shared.earlier.runs().into_iter().find(|run| run.id == id).ok_or(wrong)?;
+            let listed = match asked.shared.earlier.artifact(&id, &path) {
+                Some(Artifact::Folder(entries)) => recorded(entries, &path),
+                _ => Vec::new(),
+            };
+            (listed, Some(super::runs::Shown::recorded(&run)))
+        }
+    };
+    let mut answer = files(&listed);
+    let root = shown.and_then(|shown| shown.info().get("artifact_uri").cloned());
     answer["root_uri"] = root.unwrap_or_default();
     Ok(answer)
 }
 
 /// Everything below `mlflow-artifacts/artifacts`.
-pub(super) fn answer(live: &Live, path: &str, head: &Head, connection: &mut Connection) -> Result<Answer, Fault> {
+pub(super) fn answer(
+    shared: &Shared,
+    live: &Live,
+    path: &str,
+    head: &Head,
+    connection: &mut Connection,
+) -> Result<Answer, Fault> {
     let found = unescape(path.trim_start_matches('/'), false).ok_or_else(|| Wrong::invalid("Invalid path"));
     let at = match (head.method.as_str(), found) {
         ("GET", Ok(path)) if path.is_empty() => {
             connection.body(head)?;
             let path = query(&head.query).get("path").and_then(text).unwrap_or_default();
-            let listed = place(live, path.trim_end_matches('/')).and_then(|at| Ok(files(&listed(&at, "")?)));
-            return Ok(told(listed));
+            let path = path.trim_end_matches('/');
+            let listed = place(live, path).and_then(|at| Ok(files(&listed(&at, "")?)));
+            return Ok(told(listed.or_else(|wrong| match earlier(shared, path) {
+                Some(Artifact::Folder(entries)) => Ok(files(&recorded(entries, ""))),
+                // A file is no folder: it has nothing in it.
+                Some(Artifact::File(..)) => Ok(json!({})),
+                None => Err(wrong),
+            })));
+        }
+        ("GET", Ok(path)) if place(live, &path).is_err_and(|wrong| wrong.status == 404) => {
+            connection.body(head)?;
+            return Ok(match earlier(shared, &path) {
+                Some(Artifact::File(file, length)) => {
+                    Answer { status: 200, kind: "application/octet-stream", body: Body::File(file, length) }
+                }
+                _ => told(Err(Wrong::absent("No such artifact"))),
+            });
         }
         (_, found) => found.and_then(|path| place(live, &path)),
     };

@@ -124,7 +124,7 @@ const PREFIXES: [&str; 4] = ["/api/2.0/", "/ajax-api/2.0/", "/api/3.0/", "/ajax-
 pub(super) fn answer(shared: &Shared, live: &Live, head: &Head, connection: &mut Connection) -> Result<Answer, Fault> {
     let rest = PREFIXES.iter().find_map(|prefix| head.path.strip_prefix(prefix));
     if let Some(path) = rest.and_then(|rest| rest.strip_prefix("mlflow-artifacts/artifacts")) {
-        return artifacts::answer(live, path, head, connection);
+        return artifacts::answer(shared, live, path, head, connection);
     }
     let bytes = connection.body(head)?;
     match (head.path.as_str(), rest.and_then(|rest| rest.strip_prefix("mlflow/"))) {

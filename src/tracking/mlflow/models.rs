@@ -60,9 +60,13 @@ pub(super) fn create(asked: &Asked<'_>) -> Answered {
     Ok(json!({ "model": model }))
 }
 
-/// `GET logged-models/ID`.
+/// `GET logged-models/ID`: also one of an earlier run.
 pub(super) fn get(asked: &Asked<'_>, id: &str) -> Answered {
-    Ok(json!({ "model": known(asked, id)? }))
+    let model = match known(asked, id) {
+        Err(wrong) => asked.shared.earlier.logged_model(id).map(|(_, model)| model).ok_or(wrong)?,
+        own => own?,
+    };
+    Ok(json!({ "model": model }))
 }
 
 /// `PATCH logged-models/ID`.

@@ -115,8 +115,11 @@ pub(super) fn get(asked: &Asked<'_>) -> Answered {
     Ok(json!({ "registered_model": model(&name, at, &versions) }))
 }
 
-/// The names and values of a filter that only compares for equality.
-fn clauses(asked: &Asked<'_>) -> Result<Vec<(String, String)>, Wrong> {
+/// A comparison of a filter: a name, a value, and whether they are to be the same.
+type Clause = (String, String, bool);
+
+/// The comparisons of a filter that knows `=` and `!=`.
+fn clauses(asked: &Asked<'_>) -> Result<Vec<Clause>, Wrong> {
     let filter = asked.text("filter").unwrap_or_default();
     let parts =
         filter.split(" AND ").flat_map(|part| part.split(" and ")).map(str::trim).filter(|part| !part.is_empty());
@@ -124,32 +127,41 @@ fn clauses(asked: &Asked<'_>) -> Result<Vec<(String, String)>, Wrong> {
         let (name, value) = part.split_once('=')?;
         let value = value.trim();
         let quoted = value.strip_prefix(['\'', '"'])?.strip_suffix(['\'', '"'])?;
-        let name = name.trim().trim_matches(['`', '"']);
-        name.chars().all(|c| c.is_alphanumeric() || "._-`\" ".contains(c)).then(|| (name.to_owned(), quoted.to_owned()))
+        let (name, is_same) = name.strip_suffix('!').map_or((name, true), |name| (name, false));
+        let name: String = name.trim().chars().filter(|c| !matches!(c, '`' | '"')).collect();
+        let fits = name.chars().all(|c| c.is_alphanumeric() || "._- ".contains(c));
+        fits.then(|| (name, quoted.to_owned(), is_same))
     };
     parts
         .map(|part| {
             clause(part).ok_or_else(|| {
-                Wrong::invalid(format!("Invalid filter `{part}`: amlrun compares names, run_id and tags by `=` here"))
+                Wrong::invalid(format!(
+                    "Invalid filter `{part}`: amlrun compares names, run_id and tags by `=` and `!=` here"
+                ))
             })
         })
         .collect()
 }
 
+/// A tag that a clause asks for.
+fn tag(name: &str) -> Option<&str> {
+    name.strip_prefix("tags.").or_else(|| name.strip_prefix("tag."))
+}
+
 /// Whether a version fits: by name, run, number, source and tags.
-fn fits(of: &Registered, clauses: &[(String, String)]) -> Result<bool, Wrong> {
-    for (name, value) in clauses {
+fn fits(of: &Registered, clauses: &[Clause]) -> Result<bool, Wrong> {
+    for (name, value, is_same) in clauses {
         let found = match name.as_str() {
             "name" => of.name.clone(),
             "run_id" => of.run.clone(),
             "version_number" => of.version.to_string(),
             "source_path" => told_source(of),
-            other => match other.strip_prefix("tags.") {
-                Some(tag) => of.tags.get(tag.trim_matches(['`', '"'])).cloned().unwrap_or_default(),
+            other => match tag(other) {
+                Some(tag) => of.tags.get(tag).cloned().unwrap_or_default(),
                 None => return Err(Wrong::invalid(format!("Invalid attribute key '{other}' specified."))),
             },
         };
-        if found != *value {
+        if (found == *value) != *is_same {
             return Ok(false);
         }
     }
@@ -175,17 +187,19 @@ fn page(asked: &Asked<'_>, under: &str, all: Vec<Value>) -> Value {
 /// `registered-models/search`.
 pub(super) fn search(asked: &Asked<'_>) -> Answered {
     let clauses = clauses(asked)?;
-    if let Some((other, _)) = clauses.iter().find(|(name, _)| name != "name") {
+    // Models themselves have no tags here: only their versions do.
+    if let Some((other, ..)) = clauses.iter().find(|(name, ..)| name != "name" && tag(name).is_none()) {
         return Err(Wrong::invalid(format!(
             "Invalid attribute key '{other}' specified: amlrun searches models by name"
         )));
     }
+    let fits = |name: &&str| clauses.iter().all(|(key, value, is_same)| (key == "name" && value == name) == *is_same);
     let mut state = asked.live.state();
     let logged = asked.live.logged(&mut state)?;
     let versions = versions(asked, logged);
     let own = logged.own.properties.keys().filter_map(|name| name.strip_prefix(REGISTERED));
     let names: BTreeSet<&str> = versions.iter().map(|of| of.name.as_str()).chain(own).collect();
-    let names = names.into_iter().filter(|name| clauses.iter().all(|(_, value)| value == name));
+    let names = names.into_iter().filter(fits);
     let all = names.filter_map(|name| Some(model(name, since(logged, &versions, name)?, &versions))).collect();
     Ok(page(asked, "registered_models", all))
 }

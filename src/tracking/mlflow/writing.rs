@@ -55,7 +55,7 @@ fn checked(name: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn metric_line(item: &Value) -> Result<Value, Wrong> {
+fn metric_line(item: &Value, run: &str) -> Result<Value, Wrong> {
     let name = item.get("key").and_then(text).unwrap_or_default();
     checked(&name)?;
     let value = item.get("value").unwrap_or(&Value::Null);
@@ -67,7 +67,19 @@ fn metric_line(item: &Value) -> Result<Value, Wrong> {
         )));
     }
     let step = item.get("step").and_then(number).unwrap_or_default();
-    Ok(json!({ "at": at, "metric": name, "value": value, "step": step }))
+    let mut line = json!({ "at": at, "metric": name, "value": value, "step": step });
+    // A metric of a logged model stands with that, too.
+    if let Some(model) = item.get("model_id").and_then(text).filter(|id| !id.is_empty()) {
+        let mut of =
+            json!({ "key": name, "value": value, "timestamp": at, "step": step, "model_id": model, "run_id": run });
+        for field in ["dataset_name", "dataset_digest"] {
+            if let Some(value) = item.get(field).and_then(text).filter(|value| !value.is_empty()) {
+                of[field] = value.into();
+            }
+        }
+        line["of_model"] = of;
+    }
+    Ok(line)
 }
 
 fn param_line(logged: &Logged, of: Option<&str>, id: &str, name: &str, value: &str) -> Result<Option<Value>, Wrong> {
@@ -92,7 +104,8 @@ fn tag_line(name: &str, value: &str) -> Result<Value, Wrong> {
 /// `runs/log-metric`.
 pub(super) fn metric(asked: &Asked<'_>) -> Answered {
     asked.needed("key")?;
-    write(asked, |_, _| Ok(vec![metric_line(&Value::Object(asked.fields.clone()))?]))?;
+    let id = asked_run(asked)?;
+    write(asked, |_, _| Ok(vec![metric_line(&Value::Object(asked.fields.clone()), &id)?]))?;
     Ok(json!({}))
 }
 
@@ -149,7 +162,7 @@ pub(super) fn batch(asked: &Asked<'_>) -> Answered {
             lines.extend(param_line(logged, of, &id, name, value)?);
         }
         for item in &metrics {
-            lines.push(metric_line(item)?);
+            lines.push(metric_line(item, &id)?);
         }
         for (name, value) in &tags {
             lines.push(tag_line(name, value)?);

@@ -121,7 +121,9 @@ pub(super) fn page(
     page.section("tags", texts(&begun.tags));
     if let Some(logged) = logged {
         page.section("properties", texts(&logged.own.properties));
-        page.lines("runs within it", logged.children.iter().map(|child| within(logged, child)));
+        let mut children = Vec::new();
+        nested(logged, None, 0, &mut children);
+        page.lines("runs within it", children);
         page.lines("logged", tables(logged));
         page.lines("models", logged.own.models.iter().map(|model| format!("{}  {}", model.name, model.path)));
     }
@@ -152,6 +154,19 @@ fn tables(logged: &Logged) -> Vec<String> {
         }
     }
     counts.into_iter().map(|(text, count)| if count > 1 { format!("{text} ({count})") } else { text }).collect()
+}
+
+/// The runs within the run (none) or within one of them, each below the one that it is in.
+fn nested(logged: &Logged, of: Option<&str>, depth: usize, lines: &mut Vec<String>) {
+    let is_known = |parent: &str| logged.children.iter().any(|child| child.id == parent);
+    for child in &logged.children {
+        let parent = child.parent.as_deref().filter(|parent| is_known(parent));
+        // No run is that deep but one that is within itself.
+        if parent == of && depth < 32 {
+            lines.push(format!("{}{}", "  ".repeat(depth), within(logged, child)));
+            nested(logged, Some(&child.id), depth + 1, lines);
+        }
+    }
 }
 
 /// A run within the run, in a line: its name, how it ended, its metrics.

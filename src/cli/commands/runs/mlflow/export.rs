@@ -171,7 +171,7 @@ impl Sender<'_, '_> {
             let Facts { params, tags, .. } = &child.facts;
             let mut tags: BTreeMap<String, String> =
                 tags.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
-            let parent = tags.get("mlflow.parentRunId").and_then(|parent| roots.get(parent));
+            let parent = child.parent.as_ref().and_then(|parent| roots.get(parent));
             let parent = parent.map_or_else(|| id.clone(), |(id, _): &(String, Option<String>)| id.clone());
             tags.insert("mlflow.parentRunId".to_owned(), parent);
             tags.insert("amlrun.child".to_owned(), child.id.clone());
