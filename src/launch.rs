@@ -96,6 +96,8 @@ pub struct Parcel {
     pub secrets: BTreeMap<String, String>,
     /// What the job runs in.
     pub recipe: Recipe,
+    /// Nodes and processes in all, where it is started as several.
+    pub spread: Option<(u32, u32)>,
     /// Slots of CPU.
     pub cpus: u32,
     /// GPUs.

@@ -252,3 +252,34 @@ fn a_controller_that_goes_and_comes_back_loses_nothing() {
     assert!(status.success(), "{text}");
     assert!(counts(&ledger).values().all(|&times| times == 1));
 }
+
+#[test]
+fn the_ranks_of_a_job_are_tasks_on_its_nodes() {
+    let folder = tempfile::Builder::new().prefix("amlrun-q-").tempdir().unwrap();
+    let Some(cluster) = Cluster::up(folder.path()) else { return };
+    let project = cluster.project("a");
+    let write = |command: &str| {
+        project.write(
+            "Amlfile",
+            &format!(
+                "format = 1\n{}\n[experiments.a]\ntarget = \"cluster\"\nsources = []\noutputs = [\"out\"]\n\
+                 command = '''{command}'''\ndistributed = {{ type = \"pytorch\", nodes = 2, processes = 4 }}\n",
+                cluster.target("")
+            ),
+        );
+    };
+    write(
+        "mkdir -p out; echo $WORLD_SIZE $LOCAL_RANK $NODE_RANK $LOCAL_WORLD_SIZE > out/$RANK; echo on $SLURMD_NODENAME",
+    );
+    let text = project.run(&[]);
+    assert!(text.contains("1 ran") && text.contains("[std_log_process_3.txt] on"), "{text}");
+    let said: Vec<String> = (0..4).map(|rank| project.read(&format!("out/{rank}")).unwrap()).collect();
+    assert_eq!(said, ["4 0 0 2\n", "4 1 0 2\n", "4 0 1 2\n", "4 1 1 2\n"]);
+    assert!(project.run(&["--target", "local"]).contains("up to date"), "the same key as here");
+    // A rank on the other node fails: all end, and the rank is named.
+    write("[ $RANK = 3 ] && exit 5; exec sleep 600");
+    let said = project.amlrun(&[]);
+    assert!(said.code == Some(1) && said.text.contains("exit status 5"), "{}", said.text);
+    assert!(said.text.contains("rank 3 failed: exit status 5"), "{}", said.text);
+    wait_for("the end of all", || cluster.slurm("squeue", &["-h"]).trim().is_empty());
+}

@@ -100,6 +100,32 @@ fn a_matrix_runs_there_as_it_does_here() {
 }
 
 #[test]
+fn the_ranks_of_a_job_run_there_and_end_together() {
+    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let project = Project::new(&folder.path().join("a"));
+    let head = target(&engine, port(&engine), &folder.path().join("far"), "cpus = 4");
+    let write = |command: &str| {
+        project.write(
+            "Amlfile",
+            &format!(
+                "format = 1\n{head}\n[experiments.a]\ntarget = \"vm\"\nsources = []\noutputs = [\"out\"]\n\
+                 command = '''{command}'''\ndistributed = {{ type = \"pytorch\", processes = 2 }}\n"
+            ),
+        );
+    };
+    write("mkdir -p out; echo $WORLD_SIZE $LOCAL_RANK > out/$RANK; echo rank $RANK");
+    let text = project.run(&[]);
+    assert!(text.contains("| rank 0") && text.contains("[std_log_process_1.txt] rank 1"), "{text}");
+    assert_eq!(project.read("out/1").unwrap(), "2 1\n");
+    assert!(project.run(&["--target", "local"]).contains("up to date"), "the same key as here");
+    write("[ $RANK = 1 ] && exit 5; exec sleep 600");
+    let said = project.amlrun(&[]);
+    assert!(said.code == Some(1) && said.text.contains("exit status 5"), "{}", said.text);
+    assert!(said.text.contains("rank 1 failed: exit status 5"), "{}", said.text);
+}
+
+#[test]
 fn what_a_script_logs_there_is_on_record_here() {
     let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
     let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };

@@ -4,10 +4,29 @@
 
 use std::path::Path;
 
+use super::ranks;
 use crate::environment::Activation;
 use crate::launch::Program;
 use crate::plan::job::{Command, Job, Runner};
 use crate::target::command::{self, Programs};
+
+/// What is executed: Python, however that is found, and its arguments; or other words.
+pub(super) enum Parts {
+    /// Python, its arguments.
+    Python(Vec<String>, Vec<String>),
+    /// Anything else.
+    Words(Vec<String>),
+}
+
+impl Parts {
+    /// Both in one.
+    pub(super) fn whole(self) -> Vec<String> {
+        match self {
+            Self::Python(python, rest) => [python, rest].concat(),
+            Self::Words(words) => words,
+        }
+    }
+}
 
 /// What is executed on this machine.
 pub(super) fn here(
@@ -20,7 +39,11 @@ pub(super) fn here(
     let path = path.map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
     let find = |name: &str| programs.find(name, path, cwd);
     let found = |name: &str| find(name).map_or_else(|| name.to_owned(), |found| found.display().to_string());
-    match &job.command {
+    let python = || {
+        let python = activation.interpreter.as_ref().map(|python| python.display().to_string());
+        vec![python.unwrap_or_else(|| found("python3"))]
+    };
+    let parts = match &job.command {
         Command::Shell(text) => {
             let mut argv = command::argv(text, &find);
             if let Some(program) = argv.first_mut()
@@ -28,44 +51,48 @@ pub(super) fn here(
             {
                 *program = found(program);
             }
-            argv
+            Parts::Words(argv)
+        }
+        Command::Script { script, arguments, runner: Runner::Python } => {
+            Parts::Python(python(), std::iter::once(script).chain(arguments).cloned().collect())
         }
         Command::Script { script, arguments, runner } => {
             let mut argv = match runner {
-                Runner::Python => {
-                    let python = activation.interpreter.as_ref().map(|python| python.display().to_string());
-                    vec![python.unwrap_or_else(|| found("python3")), script.clone()]
-                }
                 Runner::Shell => vec!["/bin/sh".to_owned(), script.clone()],
                 Runner::Rscript => vec![found("Rscript"), script.clone()],
-                Runner::Itself => vec![cwd.join(script).display().to_string()],
+                Runner::Python | Runner::Itself => vec![cwd.join(script).display().to_string()],
             };
             argv.extend(arguments.iter().cloned());
-            argv
+            Parts::Words(argv)
         }
-    }
+    };
+    ranks::around(job, parts, python)
 }
 
 /// What is executed in the container. Programs are looked for there.
 pub(super) fn contained(job: &Job, cwd: &Path) -> Vec<String> {
     let shell = |text: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()];
-    match &job.command {
-        Command::Shell(text) => shell(text),
+    let python = || {
+        let mut argv = shell(r#"exec "$(command -v python || echo python3)" "$@""#);
+        argv.push("python".to_owned());
+        argv
+    };
+    let parts = match &job.command {
+        Command::Shell(text) => Parts::Words(shell(text)),
+        Command::Script { script, arguments, runner: Runner::Python } => {
+            Parts::Python(python(), std::iter::once(script).chain(arguments).cloned().collect())
+        }
         Command::Script { script, arguments, runner } => {
             let mut argv = match runner {
-                Runner::Python => {
-                    let mut argv = shell(r#"exec "$(command -v python || echo python3)" "$@""#);
-                    argv.extend(["python".to_owned(), script.clone()]);
-                    argv
-                }
                 Runner::Shell => vec!["/bin/sh".to_owned(), script.clone()],
                 Runner::Rscript => vec!["Rscript".to_owned(), script.clone()],
-                Runner::Itself => vec![cwd.join(script).display().to_string()],
+                Runner::Python | Runner::Itself => vec![cwd.join(script).display().to_string()],
             };
             argv.extend(arguments.iter().cloned());
-            argv
+            Parts::Words(argv)
         }
-    }
+    };
+    ranks::around(job, parts, python)
 }
 
 /// What is executed on another machine, whose programs are its own.
@@ -73,7 +100,7 @@ pub(super) fn elsewhere(job: &Job) -> Program {
     let words = |first: &[&str], arguments: &[String]| {
         Program::Words(first.iter().map(|&word| word.to_owned()).chain(arguments.iter().cloned()).collect())
     };
-    match &job.command {
+    let program = match &job.command {
         Command::Shell(text) => words(&["/bin/sh", "-c", text], &[]),
         Command::Script { script, arguments, runner } => match runner {
             Runner::Python => {
@@ -84,5 +111,6 @@ pub(super) fn elsewhere(job: &Job) -> Program {
             // With a slash, so that it is the script and not a program of that name.
             Runner::Itself => words(&[&format!("./{script}")], arguments),
         },
-    }
+    };
+    ranks::around_there(job, program)
 }

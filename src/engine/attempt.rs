@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use super::collect::{Collected, collect, keep_logs, keep_outputs_folder};
 use super::hints;
-use super::measuring::{Counter, ground_path};
+use super::measuring;
 use super::stage::{StageError, Staged, stage};
 use super::sweeping::stop::Stop;
 use super::uncommitted::Patches;
-use super::{Work, World, argv, byproducts, container, elsewhere, in_place, publish, recover, tracked, variables};
+use super::{
+    Work, World, argv, byproducts, container, elsewhere, in_place, publish, ranks, recover, tracked, variables,
+};
 use crate::content::Content;
 use crate::environment::{Activation, Step};
 use crate::event::Stream;
@@ -260,6 +262,7 @@ fn once(
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
     let logged = tracked.map(|tracked| (tracked.read(world, &mut ended.outcome, &launch.log), tracked));
+    ranks::note(job, &mut ended, &tail);
     if let Outcome::Failed { .. } = ended.outcome {
         ended.notes.extend(hints::unseen(world.root, job, &staged, tail.make_contiguous()));
     }
@@ -295,7 +298,7 @@ pub(super) fn finish(
         ended.kept = kept.kept;
         return Vec::new();
     }
-    for moved in moved(world, task, job, staged) {
+    for moved in measuring::moved(world, task, job, staged) {
         ended.inputs_moved = true;
         ended.notes.push(format!("{moved} changed while the job ran: the result is not cached"));
     }
@@ -323,27 +326,6 @@ pub(super) fn finish(
             Vec::new()
         }
     }
-}
-
-/// What was not copied and is no longer what it was when the job was judged.
-fn moved(world: &World<'_>, task: &Task, job: &Job, staged: &Staged) -> Vec<String> {
-    let mut moved = Vec::new();
-    let paths: Vec<_> = staged.linked.iter().map(|(path, _)| ground_path(path)).collect();
-    for ((path, was), now) in staged.linked.iter().zip(world.ground.measure(&paths, &Counter::default())) {
-        match now {
-            Ok(Some(now)) if now.content == was.content => {}
-            _ => moved.push(format!("the input {}", hints::first_difference(world, path, was))),
-        }
-    }
-    if job.isolation == Isolation::InPlace
-        && let Some((spec, was)) = &task.sources
-    {
-        match world.ground.measure_sources(std::slice::from_ref(spec), &Counter::default()).pop() {
-            Some(Ok(now)) if now.content == was.content => {}
-            _ => moved.push(format!("the sources in `{}`", spec.directory)),
-        }
-    }
-    moved
 }
 
 fn publish_all(

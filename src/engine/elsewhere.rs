@@ -13,7 +13,7 @@ use super::parcel::{Contents, pack};
 use super::stage::Staged;
 use super::sweeping::stop;
 use super::tracked::Tracked;
-use super::{aside, recover, variables};
+use super::{aside, ranks, recover, variables};
 use crate::event::Stream;
 use crate::history::{Begun, Status};
 use crate::ids::{JobId, RunId};
@@ -341,6 +341,7 @@ impl There<'_> {
             Err(stop) => return Err(stop),
         }
         ended.usage = usage;
+        ranks::note(job, &mut ended, &tail);
         super::collect::keep_logs(&cwd.join("logs"), &world.state.join("runs").join(&run.0), job);
         let staged =
             Staged { folder: self.folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new(), mounted: false };

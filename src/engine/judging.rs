@@ -330,5 +330,6 @@ fn distributed(job: &Job) -> BTreeMap<String, String> {
     let mut fields = distributed.options.clone();
     fields.insert("type".to_owned(), distributed.kind.clone());
     fields.insert("nodes".to_owned(), distributed.nodes.to_string());
+    fields.insert("processes".to_owned(), distributed.processes.to_string());
     fields
 }

@@ -262,3 +262,29 @@ impl Found {
         now?.ok()?.map(|now| now.content)
     }
 }
+
+/// What was not copied and is no longer what it was when the job was judged.
+pub(super) fn moved(
+    world: &World<'_>,
+    task: &super::attempt::Task,
+    job: &Job,
+    staged: &super::stage::Staged,
+) -> Vec<String> {
+    let mut moved = Vec::new();
+    let paths: Vec<_> = staged.linked.iter().map(|(path, _)| ground_path(path)).collect();
+    for ((path, was), now) in staged.linked.iter().zip(world.ground.measure(&paths, &Counter::default())) {
+        match now {
+            Ok(Some(now)) if now.content == was.content => {}
+            _ => moved.push(format!("the input {}", super::hints::first_difference(world, path, was))),
+        }
+    }
+    if job.isolation == Isolation::InPlace
+        && let Some((spec, was)) = &task.sources
+    {
+        match world.ground.measure_sources(std::slice::from_ref(spec), &Counter::default()).pop() {
+            Some(Ok(now)) if now.content == was.content => {}
+            _ => moved.push(format!("the sources in `{}`", spec.directory)),
+        }
+    }
+    moved
+}

@@ -28,6 +28,7 @@ pub mod measuring;
 pub mod memory;
 mod parcel;
 pub mod publish;
+mod ranks;
 pub mod recover;
 pub mod settled;
 pub mod sharing;

@@ -165,6 +165,7 @@ pub(super) fn pack(
         variables,
         secrets,
         recipe,
+        spread: super::ranks::spread(job),
         cpus: job.resources.cpus,
         gpus: job.resources.gpus,
         memory: job.resources.memory,

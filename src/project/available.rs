@@ -27,6 +27,12 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
     let targets: BTreeSet<usize> = jobs.iter().map(|(_, target)| *target).collect();
     let is_remote = |target: &usize| project.targets.get(*target).is_some_and(|t| t.kind != TargetKind::Local);
     let elsewhere: BTreeSet<usize> = jobs.iter().filter(|(_, target)| is_remote(target)).map(|(e, _)| *e).collect();
+    let is_ray = |target: &usize| project.targets.get(*target).is_some_and(|t| t.kind == TargetKind::Ray);
+    let on_ray: BTreeSet<&str> = jobs
+        .iter()
+        .filter(|(_, target)| is_ray(target))
+        .filter_map(|(experiment, _)| project.experiments.get(*experiment).map(|e| e.name.as_str()))
+        .collect();
     let experiments: BTreeSet<usize> = jobs.iter().map(|(experiment, _)| *experiment).collect();
     let elsewhere: BTreeSet<&str> =
         elsewhere.into_iter().filter_map(|i| project.experiments.get(i)).map(|e| e.name.as_str()).collect();
@@ -52,8 +58,10 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         if experiment.framework == "pyspark" {
             refuse("framework `pyspark`".into(), &experiment.span);
         }
-        if let Some(distributed) = &experiment.distributed {
-            refuse("`distributed`".into(), &distributed.span);
+        if let Some(distributed) = &experiment.distributed
+            && on_ray.contains(experiment.name.as_str())
+        {
+            refuse("`distributed` on a target of type `ray`".into(), &distributed.span);
         }
         if let Some(sweep) = &experiment.sweep {
             for what in of_sweep(experiment, sweep, elsewhere.contains(experiment.name.as_str())) {

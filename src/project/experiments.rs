@@ -245,6 +245,7 @@ impl Resolver<'_> {
         let table = item.table()?;
         let nodes = table.get("nodes").and_then(Item::count).unwrap_or(1);
         let processes = table.get("processes").and_then(Item::count);
+        let on_each = table.get("processes_per_node").and_then(Item::count).unwrap_or(1);
         if let Some(processes) = processes.filter(|processes| *processes % nodes.max(1) != 0) {
             let span = table.get("processes").map_or(item.span.clone(), |item| item.span.clone());
             let message = format!("{processes} processes cannot be spread evenly over {nodes} nodes");
@@ -256,7 +257,7 @@ impl Resolver<'_> {
         Some(Distributed {
             kind: table.text("type")?.0.to_owned(),
             nodes,
-            processes: processes.unwrap_or(nodes),
+            processes: processes.unwrap_or(nodes.saturating_mul(on_each)),
             options: other.filter_map(|e| Some((e.key.clone().into_owned(), e.item.scalar()?))).collect(),
             span: item.span.clone(),
         })

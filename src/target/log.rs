@@ -130,6 +130,9 @@ pub struct Follower {
     secrets: Vec<String>,
 }
 
+/// What the first of several processes says is heard from its output: its own log is not told again.
+const HEARD: &str = "std_log_process_0.txt";
+
 impl Follower {
     /// Follows this folder, which need not exist.
     #[must_use]
@@ -154,6 +157,9 @@ impl Follower {
 
     fn follow(&mut self, path: &Path, last: bool, mail: &mut dyn FnMut(Report)) {
         let name = path.strip_prefix(&self.folder).unwrap_or(path).display().to_string();
+        if name == HEARD {
+            return;
+        }
         let (at, lines) = self.seen.entry(path.to_owned()).or_default();
         let mut tell = |line| mail(Report::Line(Stream::Log(name.clone()), mask::text(&self.secrets, line)));
         while let Ok(bytes) = read_from(path, *at) {

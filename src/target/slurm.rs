@@ -104,12 +104,18 @@ impl<'c> Slurm<'c> {
 
     /// `sbatch`'s options for a run.
     fn options(&self, parcel: &Parcel) -> Vec<String> {
-        let mut options = vec![format!("--cpus-per-task={}", parcel.cpus)];
+        // `resources` are those of the whole job, Slurm's options those of a task or a node.
+        let (nodes, tasks) = parcel.spread.unwrap_or((1, 1));
+        let mut options = vec![format!("--cpus-per-task={}", parcel.cpus.div_ceil(tasks))];
+        if parcel.spread.is_some() {
+            options.push(format!("--nodes={nodes}"));
+            options.push(format!("--ntasks-per-node={}", tasks.div_ceil(nodes)));
+        }
         if parcel.gpus > 0 && !self.gres {
-            options.push(format!("--gres=gpu:{}", parcel.gpus));
+            options.push(format!("--gres=gpu:{}", parcel.gpus.div_ceil(nodes)));
         }
         if let Some(memory) = parcel.memory {
-            options.push(format!("--mem={}M", memory.div_ceil(1 << 20).max(1)));
+            options.push(format!("--mem={}M", memory.div_ceil(u64::from(nodes)).div_ceil(1 << 20).max(1)));
         }
         if let Some(time) = parcel.time {
             // The supervisor ends the job in time; Slurm's limit is for what the supervisor cannot end.

@@ -1,0 +1,1 @@
+echo "$TF_CONFIG" | sed 's/:[0-9][0-9]*"/:PORT"/g'
