@@ -3,17 +3,19 @@
 //! Made once for each snapshot, before the job starts, of what the snapshot holds; so nothing is in it that ignore rules keep
 //! out of snapshots, and no file that holds the value of a secret.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::World;
 use super::attempt::{Bench, Task};
-use crate::content::{Content, Kind, encode};
+use crate::content::{Content, Entry, Kind, encode};
 use crate::digest::Digest;
 use crate::logged::Secrets;
 use crate::relpath::RelPath;
 use crate::staleness::Recorded;
-use crate::store::among::at;
+use crate::store::snapshot;
 use crate::tree::SourceSpec;
 use crate::vcs::{self, Changed, Now, PATCH};
 
@@ -54,7 +56,13 @@ fn patch(bench: Bench<'_>, spec: &SourceSpec, tree: &Digest) -> Option<String> {
         return None;
     }
     let directory = world.root.join(spec.directory.as_path());
-    let uncommitted = vcs::uncommitted(&directory)?;
+    // Asked only where there is a repository.
+    let files: OnceCell<BTreeMap<RelPath, Entry>> = OnceCell::new();
+    let files = || {
+        files.get_or_init(|| snapshot::list(world.store, tree).ok().flatten().unwrap_or_default().into_iter().collect())
+    };
+    let wanted = |path: &Path| RelPath::new(path).is_ok_and(|path| files().contains_key(&path));
+    let uncommitted = vcs::uncommitted(&directory, &wanted)?;
     let secrets = bench.work.project.experiments.iter().flat_map(|experiment| &experiment.secrets);
     let secrets: Vec<String> = secrets.filter_map(|name| world.variables.get(name).cloned()).collect();
     let secrets = Secrets::new(&secrets);
@@ -66,30 +74,26 @@ fn patch(bench: Bench<'_>, spec: &SourceSpec, tree: &Digest) -> Option<String> {
     let is_secret = |bytes: &[u8]| secrets.cut(&String::from_utf8_lossy(bytes)).is_some();
     let now = |file: &Changed| {
         let Ok(path) = RelPath::new(&file.path) else { return Now::Outside };
-        match at(world.store, tree, &path) {
-            Ok(Some(content)) => match read(world, &content) {
+        if let Some(entry) = files().get(&path) {
+            return match read(world, entry) {
                 Now::File(bytes, _) if is_secret(&bytes) => Now::Left(SECRET),
                 Now::File(..) if file.was().is_some_and(is_secret) => Now::Left(SECRET),
                 now => now,
-            },
-            Ok(None) => {
-                let place = RelPath::new(spec.directory.as_path().join(&file.path)).ok();
-                let is_kept_out =
-                    |place: &RelPath| is_output(place) || spec.without.iter().any(|out| place.is_within(out));
-                if !file.is_gone || !is_all || file.is_ignored || place.as_ref().is_none_or(is_kept_out) {
-                    return Now::Outside;
-                }
-                if file.was().is_some_and(is_secret) { Now::Left(SECRET) } else { Now::Gone }
-            }
-            Err(_) => Now::Left("it could not be read"),
+            };
         }
+        let place = RelPath::new(spec.directory.as_path().join(&file.path)).ok();
+        let is_kept_out = |place: &RelPath| is_output(place) || spec.without.iter().any(|out| place.is_within(out));
+        if !file.is_gone || !is_all || file.is_ignored || place.as_ref().is_none_or(is_kept_out) {
+            return Now::Outside;
+        }
+        if file.was().is_some_and(is_secret) { Now::Left(SECRET) } else { Now::Gone }
     };
     uncommitted.patch(&now)
 }
 
 const SECRET: &str = "it holds a secret";
 
-fn read(world: &World<'_>, content: &Content) -> Now {
+fn read(world: &World<'_>, content: &Entry) -> Now {
     const LARGEST: u64 = 256 << 10;
     if !matches!(content.kind, Kind::File | Kind::Executable) || content.size > LARGEST {
         return Now::Left("no short text");

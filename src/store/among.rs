@@ -14,7 +14,7 @@ use crate::staleness::Recorded;
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub fn at(store: &dyn Store, tree: &Digest, path: &RelPath) -> Result<Option<Content>, StoreError> {
+fn at(store: &dyn Store, tree: &Digest, path: &RelPath) -> Result<Option<Content>, StoreError> {
     let mut found = Content { kind: Kind::Folder, digest: *tree, size: 0 };
     for part in path.as_path() {
         if found.kind != Kind::Folder {

@@ -66,9 +66,10 @@ pub enum Now {
     Outside,
 }
 
-/// What differs from the commit in a directory; none where there is no repository, no commit or no difference.
+/// What differs from the commit in a directory; none where there is no repository, no commit or no difference. A file that
+/// is there counts only where it is `wanted`: beside the sources there may be any number of others.
 #[must_use]
-pub fn uncommitted(directory: &Path) -> Option<Uncommitted> {
+pub fn uncommitted(directory: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<Uncommitted> {
     let repository = Repository::discover(directory).ok()?;
     let root = repository.workdir()?.canonicalize().ok()?;
     let directory = directory.canonicalize().ok()?;
@@ -86,6 +87,9 @@ pub fn uncommitted(directory: &Path) -> Option<Uncommitted> {
         let file = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
         let Some(path) = file.path() else { continue };
         let Ok(below) = path.strip_prefix(inside) else { continue };
+        if delta.status() != Delta::Deleted && !wanted(below) {
+            continue;
+        }
         let name = path.to_str().filter(|name| !name.contains(|c: char| c.is_control() || c == '"' || c == '\\'));
         let old = match delta.status() {
             Delta::Added | Delta::Untracked => Some(None),
@@ -93,7 +97,9 @@ pub fn uncommitted(directory: &Path) -> Option<Uncommitted> {
             _ => continue,
         };
         let (Some(name), Some(old)) = (name, old) else {
-            found.left.push(crate::relpath::escape(path.as_os_str().as_bytes()));
+            if wanted(below) {
+                found.left.push(crate::relpath::escape(path.as_os_str().as_bytes()));
+            }
             continue;
         };
         if found.files.len() == MOST {
