@@ -222,6 +222,9 @@ def one():
 
 
 def by_srun():
+    if TOTAL % NODES:
+        # Slurm would spread them as it sees fit, and TF_CONFIG has to say where each is before it starts.
+        give_up(2, "%d processes cannot be spread evenly over %d nodes; change `nodes`" % (TOTAL, NODES))
     host = socket.gethostname()
     base, names = 10000 + int(os.environ.get("SLURM_JOB_ID", "0")) * 64 % 40000, []
     if KIND == "tensorflow":
