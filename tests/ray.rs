@@ -41,9 +41,7 @@ impl Cluster {
         let alone = std::fs::File::create(shared.join("lock")).unwrap();
         alone.lock().unwrap();
         let engine = Engine::up("ray-up.sh", &shared, &[("CPUS", "8"), ("GPUS", "1")])?;
-        let environment = std::fs::read_to_string(shared.join("env")).unwrap();
-        let port = environment.split("RAY_DASHBOARD=http://127.0.0.1:").nth(1).unwrap();
-        let port = port.split_whitespace().next().unwrap().parse().unwrap();
+        let port = port(&shared);
         let folder = tempfile::Builder::new().prefix("amlrun-r-").tempdir().unwrap();
         let cluster = Arc::new(Self { engine: Some(engine), folder, port, _alone: alone });
         *known = Arc::downgrade(&cluster);
@@ -60,6 +58,14 @@ impl Cluster {
             "[targets.cluster]\ntype = \"ray\"\naddress = \"http://127.0.0.1:{port}\"\ndirectory = \"{}\"\n",
             far.display()
         )
+    }
+
+    /// A head of its own, which its test ends and starts anew.
+    fn another(folder: &Path) -> Option<Engine> {
+        std::fs::create_dir_all(folder).unwrap();
+        let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ray").join("venv");
+        let _ = std::os::unix::fs::symlink(venv, folder.join("venv"));
+        Engine::up("ray-up.sh", folder, &[])
     }
 
     /// Asks the API by hand.
@@ -84,12 +90,24 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let sockets = self.engine.as_ref().map(|engine| engine.folder.join("temp-dir"));
-        self.engine = None;
-        if let Some(folder) = sockets.and_then(|path| std::fs::read_to_string(path).ok()) {
-            let _ = std::fs::remove_dir_all(folder.trim());
+        if let Some(engine) = self.engine.take() {
+            end(engine);
         }
     }
+}
+
+/// Ends a head, and removes the folder that it has outside of its own.
+fn end(engine: Engine) {
+    let temporary = std::fs::read_to_string(engine.folder.join("temp-dir"));
+    drop(engine);
+    let _ = temporary.map(|folder| std::fs::remove_dir_all(folder.trim()));
+}
+
+/// The port of a head's dashboard.
+fn port(folder: &Path) -> u16 {
+    let environment = std::fs::read_to_string(folder.join("env")).unwrap();
+    let port = environment.split("RAY_DASHBOARD=http://127.0.0.1:").nth(1).unwrap();
+    port.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// A matrix of so many jobs that each write a line into a ledger and sleep a little.
@@ -148,7 +166,10 @@ fn a_matrix_runs_there_as_it_does_here() {
         assert_eq!(project.read(&path).unwrap(), format!("{}\n", 7 * n));
     }
     let text = project.run(&["targets", "check", "cluster"]);
-    assert!(text.contains("8 processors") && text.contains("1 GPU "), "{text}");
+    assert!(
+        text.contains("8 processors") && text.contains("1 GPU ") && text.contains("a job was started, and sees"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -286,4 +307,43 @@ fn a_connection_that_is_cut_is_no_failure() {
             "cut after {cut} ms: {counts:?}\n{text}"
         );
     }
+}
+
+#[test]
+fn a_head_that_is_started_anew_loses_no_run() {
+    let Some(cluster) = Cluster::up() else { return };
+    let folder = cluster.folder.path().join("head");
+    let Some(engine) = Cluster::another(&folder) else { return };
+    let ledger = cluster.folder.path().join("ledger-head");
+    let proxy = Proxy::to(port(&folder));
+    let project = cluster.project("head");
+    matrix(&project, &cluster.target(proxy.port), 1, "$(expr 600 '*' '(' $AMLRUN_ATTEMPT '<' 2 ')')", &ledger);
+    let text = project.read("Amlfile").unwrap();
+    project.write("Amlfile", &format!("{text}retries = 1\n"));
+    let child = start(&project);
+    wait_for("the job", || counts(&ledger).len() == 1);
+    end(engine);
+    let engine = Cluster::another(&folder).unwrap();
+    proxy.lead_to(port(&folder));
+    let (code, text) = said(child);
+    end(engine);
+    // What had begun ended with the head, which is said, and is tried again as `retries` has it.
+    assert!(code == Some(0) && text.contains("trying again") && text.contains("1 ran"), "{text}");
+    assert_eq!(counts(&ledger).get("1"), Some(&2), "{text}");
+}
+
+#[test]
+fn the_files_may_be_on_a_host_that_ssh_reaches() {
+    let Some(cluster) = Cluster::up() else { return };
+    let Some(sshd) = Engine::up("sshd-up.sh", &cluster.folder.path().join("sshd"), &[]) else { return };
+    let ledger = cluster.folder.path().join("ledger-login");
+    let project = cluster.project("login");
+    let config = sshd.folder.join("ssh_config");
+    let login =
+        format!("[targets.vm]\ntype = \"ssh\"\nhost = \"host\"\noptions = [\"-F\", \"{}\"]\n", config.display());
+    matrix(&project, &format!("{}login = \"vm\"\n{login}", cluster.target(cluster.port)), 2, "0", &ledger);
+    let text = project.run(&[]);
+    assert!(text.contains("2 ran") && text.contains("| job 2"), "{text}");
+    assert!(project.run(&["--target", "local"]).contains("up to date (2 jobs)"));
+    assert_eq!(project.read("out/2").unwrap(), "14\n");
 }

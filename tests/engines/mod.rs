@@ -15,7 +15,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -144,6 +144,7 @@ pub fn wait_for(what: &str, mut fact: impl FnMut() -> bool) {
 pub struct Proxy {
     pub port: u16,
     pub bytes: Arc<AtomicU64>,
+    leads_to: Arc<AtomicU16>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     cut: Arc<AtomicBool>,
 }
@@ -154,15 +155,18 @@ impl Proxy {
         let this = Self {
             port: listener.local_addr().unwrap().port(),
             bytes: Arc::default(),
+            leads_to: Arc::new(AtomicU16::new(port)),
             open: Arc::default(),
             cut: Arc::default(),
         };
         let (bytes, open, cut) = (this.bytes.clone(), this.open.clone(), this.cut.clone());
+        let leads_to = this.leads_to.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if cut.load(Ordering::SeqCst) {
                     continue;
                 }
+                let port = leads_to.load(Ordering::SeqCst);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
                 let both = [(&client, &server), (&server, &client)];
                 for (from, to) in both {
@@ -183,6 +187,11 @@ impl Proxy {
             }
         });
         this
+    }
+
+    /// Leads what is connected from now on to another port.
+    pub fn lead_to(&self, port: u16) {
+        self.leads_to.store(port, Ordering::SeqCst);
     }
 
     /// Cuts all connections, and lets none through until it is mended.

@@ -70,12 +70,13 @@ impl Job {
     fn why(&self, id: &str) -> String {
         let said = self.message.trim();
         let said = said.strip_prefix("Job has not started yet.").unwrap_or(said).trim().trim_end_matches('.');
+        let said = said.replace(" (CPUs, GPUs, memory, custom resources)", "");
         let lower: String = said.chars().take(1).flat_map(char::to_lowercase).chain(said.chars().skip(1)).collect();
-        format!("Ray job {id}: {}", if said.is_empty() { "pending" } else { &lower })
+        format!("Ray job {id}: {}", if lower.is_empty() { "pending" } else { &lower })
     }
 
     /// Why it ended without a word from the run itself.
-    fn fault(&self, id: &str, folder: &str) -> String {
+    pub(super) fn fault(&self, id: &str, folder: &str) -> String {
         let unseen = format!("do all nodes see {folder}? if not, name a folder that they do with `directory`");
         match (self.status, self.exit) {
             (Status::Stopped, _) => format!("Ray job {id}: it was stopped in Ray, not by amlrun"),

@@ -42,6 +42,8 @@ const SOON: Duration = Duration::from_secs(3);
 const LATE: Duration = Duration::from_secs(4);
 /// What Ray does not know may be known again, when a head has come back.
 const UNKNOWN: Duration = Duration::from_secs(15);
+/// How long a job that tries the cluster out may take to be started.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A job that is deleted while Ray still looks after its end comes back as one that failed: so long it is let be.
 const DELETED_AFTER: u64 = 15_000;
 /// So many are deleted at a time.
@@ -62,8 +64,8 @@ struct Heard {
     failed: Option<Fault>,
     /// Since when Ray has nothing more to say of a run.
     silent: BTreeMap<RunId, Duration>,
-    /// Since when a run waits.
-    waiting: BTreeMap<RunId, Duration>,
+    /// Since when a run waits, and what the cluster had to give when that was told.
+    waiting: BTreeMap<RunId, (Duration, Option<String>)>,
 }
 
 /// A cluster.
@@ -190,6 +192,39 @@ impl<'c> Ray<'c> {
         state
     }
 
+    /// What the cluster has and how much of it is in use, to be put after why a job waits.
+    fn in_use(&self) -> String {
+        let status = self.api.cluster().ok().flatten();
+        status.as_ref().and_then(job::resources).map_or_else(String::new, |has| format!("; {has}"))
+    }
+
+    /// Whether a job is started, on whichever node, and sees the folder. It stays in Ray's list until that is tidied.
+    fn try_out(&self) -> Result<Finding, Fault> {
+        let finding = |good: bool, text: String| Ok(Finding { name: "nodes".to_owned(), good, text });
+        let (id, folder) = (id_of(&RunId::fresh()), self.link.directory());
+        let entrypoint = format!("cd {}/objects-v1", super::ssh::quoted(&folder));
+        let metadata =
+            BTreeMap::from([("amlrun_job", "targets check".to_owned()), ("amlrun_directory", folder.clone())]);
+        let job = Submission { id: &id, entrypoint: &entrypoint, metadata, cpus: 1, gpus: 0, memory: None };
+        self.api.submit(&job)?;
+        let until = self.clock.elapsed() + PATIENCE;
+        loop {
+            match self.api.job(&id)? {
+                Some(job) if job.status == job::Status::Succeeded => {
+                    return finding(true, format!("a job was started, and sees {folder}"));
+                }
+                Some(job) if job.is_over() => return finding(false, job.fault(&id, &folder)),
+                _ => {}
+            }
+            if self.clock.elapsed() >= until {
+                self.api.stop(&id)?;
+                let text = format!("no job was started within {} s: is the cluster full?", PATIENCE.as_secs());
+                return finding(false, text);
+            }
+            std::thread::park_timeout(Duration::from_millis(200));
+        }
+    }
+
     /// Deletes from Ray's list what was let go of some time ago: jobs of runs that are no longer in this folder.
     fn tidy(&self) -> Result<(), Fault> {
         let (folder, now) = (self.link.directory(), self.clock.now().0);
@@ -259,15 +294,20 @@ impl Remote for Ray<'_> {
         let jobs = match jobs {
             Ok(jobs) => Some(jobs),
             // The run goes on and its output is at hand, whether Ray answers now or not.
-            Err(Fault::Lost(_)) => None,
+            Err(Fault::Lost(_)) if noted.files != Files::Told => None,
             Err(fault) => return Err(fault),
         };
         let mut state = self.state(run, &noted, jobs.as_ref(), true);
         if let State::Queued(why) = &mut state {
             let now = self.clock.elapsed();
-            let since = *self.heard().waiting.entry(run.clone()).or_insert(now);
+            let (since, told) = self.heard().waiting.entry(run.clone()).or_insert((now, None)).clone();
             if now.saturating_sub(since) < SOON {
                 why.clear();
+            } else {
+                // Once: what is in use changes all the time.
+                let told = told.unwrap_or_else(|| self.in_use());
+                why.push_str(&told);
+                self.heard().waiting.insert(run.clone(), (since, Some(told)));
             }
         }
         Ok(Look { state, log, files })
@@ -281,7 +321,16 @@ impl Remote for Ray<'_> {
             self.api.version()?;
         }
         let jobs = if ids.is_empty() { BTreeMap::new() } else { self.ask(&ids)? };
-        Ok(runs.iter().zip(&noted).map(|(run, noted)| self.state(run, noted, Some(&jobs), false)).collect())
+        let states = runs.iter().zip(&noted).map(|(run, noted)| self.state(run, noted, Some(&jobs), false));
+        let mut states: Vec<State> = states.collect();
+        let waiting =
+            states.iter_mut().filter_map(|state| if let State::Queued(why) = state { Some(why) } else { None });
+        let waiting: Vec<&mut String> = waiting.collect();
+        if !waiting.is_empty() {
+            let in_use = self.in_use();
+            waiting.into_iter().for_each(|why| why.push_str(&in_use));
+        }
+        Ok(states)
     }
 
     fn end(&self, run: &RunId, now: bool) -> Result<(), Fault> {
@@ -312,6 +361,7 @@ impl Remote for Ray<'_> {
         let has = has.unwrap_or_else(|| "what it has this Ray does not say".to_owned());
         let text = format!("{version} at {}; {has}", self.api.place());
         findings.push(Finding { name: "ray".to_owned(), good: true, text });
+        findings.push(self.try_out()?);
         Ok(findings)
     }
 }
