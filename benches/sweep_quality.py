@@ -3,10 +3,16 @@ Optuna's pruner.
 
     python3 -m venv venv && venv/bin/pip install optuna scikit-learn
     venv/bin/python benches/sweep_quality.py            # a table for docs/sweeps.md
+    venv/bin/python benches/sweep_quality.py --policies # another one
 
 The samplers are asked over benches/sweep.rs (`--server`: how to start it). Regret is the distance of the best point that was
 proposed from the minimum; of the noisy task, the distance of the chosen point's error, measured over many splits, from
 the least that any sweep found. Median over the seeds, quartiles in brackets.
+
+Policies are asked about learning curves that are made up: they fall by a power of the epoch to where they end, noisily; those
+that end lowest do not always begin lowest. The same trials for all, in the same order, as many at once as there are slots.
+Regret is the distance of the best trial that came to its end from the best there was; beside it stands the share of all
+epochs that was spent.
 """
 
 import argparse
@@ -205,16 +211,107 @@ def quality(server, options):
                     json.dump(kept, file)
 
 
+EPOCHS = 81
+
+
+def curves(seed, trials, noise):
+    """What trials log, epoch by epoch, and where each ends without the noise."""
+    r, all = random.Random(seed), []
+    for _ in range(trials):
+        end, start, speed = r.random() ** 2, 2 + r.random(), 10 ** r.uniform(-0.5, 0.2)
+        clean = [end + (start - end) * (epoch + 1) ** -speed for epoch in range(EPOCHS)]
+        all.append(([value + r.gauss(0, noise) for value in clean], clean[-1]))
+    return all
+
+
+def raced(all, seed, slots, begin, log, end):
+    """Runs trials side by side; answers with the regret and the share of the epochs that was spent."""
+    order, running, spent, ended, left = random.Random(seed), [], 0, [], list(range(len(all)))
+    while running or left:
+        while left and len(running) < slots:
+            running.append((begin(), left.pop(0), 0))
+        at = order.randrange(len(running))
+        trial, number, epoch = running.pop(at)
+        values, final = all[number]
+        stopped = log(trial, epoch, values[epoch])
+        spent += 1
+        if stopped or epoch + 1 == EPOCHS:
+            end(trial, values[epoch], bool(stopped))
+            if not stopped:
+                ended.append(final)
+        else:
+            running.append((trial, number, epoch + 1))
+    return min(ended) - min(final for _, final in all), spent / (len(all) * EPOCHS)
+
+
+def our_race(server, policy, all, seed, slots):
+    server.ask(study={"space": {"x": UNIT}, "sampling": "random", "seed": seed, "policy": {policy: [1, 3, EPOCHS]}})
+    return raced(
+        all,
+        seed,
+        slots,
+        lambda: server.ask(propose=True)["number"],
+        lambda trial, _, value: server.ask(log=trial, value=value)["stopped"],
+        lambda trial, value, _: server.ask(tell=trial, objective=value),
+    )
+
+
+def optunas_race(pruner, all, seed, slots):
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(study_name=f"race-{seed}", sampler=optuna.samplers.RandomSampler(seed), pruner=pruner)
+
+    def log(trial, epoch, value):
+        trial.report(value, epoch + 1)
+        return trial.should_prune()
+
+    pruned = optuna.trial.TrialState.PRUNED
+
+    def end(trial, value, stopped):
+        study.tell(trial, **({"state": pruned} if stopped else {"values": value}))
+
+    return raced(all, seed, slots, study.ask, log, end)
+
+
+def policies(server, options):
+    from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
+
+    ways = {
+        "asha": lambda *a: our_race(server, "asha", *a),
+        "Optuna, SuccessiveHalvingPruner": lambda *a: optunas_race(
+            SuccessiveHalvingPruner(min_resource=1, reduction_factor=3), *a
+        ),
+        "hyperband": lambda *a: our_race(server, "hyperband", *a),
+        "Optuna, HyperbandPruner": lambda *a: optunas_race(
+            HyperbandPruner(min_resource=1, max_resource=EPOCHS, reduction_factor=3), *a
+        ),
+    }
+    print(f"\n| noise | trials | slots | {' | '.join(ways)} |\n| --- | --- | --- |{' --- |' * len(ways)}")
+    for noise in (0.0, 0.05, 0.2):
+        for trials in options.trials:
+            cells = []
+            for race in ways.values():
+                found = [
+                    race(curves(seed, trials, noise), seed, options.slots) for seed in range(options.seeds)
+                ]
+                regrets, spent = zip(*found)
+                low, middle, high = statistics.quantiles(regrets, n=4, method="inclusive")
+                cells.append(f"{middle:.2g} ({low:.2g} to {high:.2g}), {100 * statistics.median(spent):.0f} %")
+            print(f"| {noise} | {trials} | {options.slots} | {' | '.join(cells)} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default="cargo bench -q --bench sweep", help="starts benches/sweep.rs")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, nargs="+", default=[50, 100])
     parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--policies", action="store_true", help="`asha` and `hyperband` in the place of the samplers")
     parser.add_argument("--only", help="tasks with this in their name")
     parser.add_argument("--keep", help="a file that keeps the results of the others, so that only `bayesian` is measured anew")
     options = parser.parse_args()
-    quality(Server(options.server.split()), options)
+    (policies if options.policies else quality)(Server(options.server.split()), options)
 
 
 if __name__ == "__main__":

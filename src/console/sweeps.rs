@@ -1,6 +1,6 @@
 //! What is told of sweeps and their trials.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::event::{Event, TrialState};
@@ -16,19 +16,27 @@ use super::words;
 pub struct Sweeps {
     /// The metric of each.
     metrics: BTreeMap<JobId, String>,
-    trials: BTreeSet<JobId>,
+    /// The sweep of each trial.
+    trials: BTreeMap<JobId, JobId>,
+    /// `trial_timeout` of each sweep that has one, in seconds.
+    timeouts: BTreeMap<JobId, u64>,
 }
 
 impl Sweeps {
-    /// A job is a trial.
-    pub fn add(&mut self, job: JobId) {
-        self.trials.insert(job);
+    /// A job is a trial of a sweep.
+    pub fn add(&mut self, job: JobId, sweep: JobId) {
+        self.trials.insert(job, sweep);
+    }
+
+    /// Whether it was `trial_timeout` that ended a job which was given so many seconds.
+    pub(super) fn is_trial_timeout(&self, job: JobId, seconds: u64) -> bool {
+        self.trials.get(&job).and_then(|sweep| self.timeouts.get(sweep)) == Some(&seconds)
     }
 
     /// Whether a job is a trial.
     #[must_use]
     pub fn is_trial(&self, job: JobId) -> bool {
-        self.trials.contains(&job)
+        self.trials.contains_key(&job)
     }
 }
 
@@ -36,7 +44,8 @@ impl Teller {
     /// Adds the lines of an event of a sweep.
     pub(super) fn sweep(&mut self, to: &mut String, event: &Event) {
         match event {
-            Event::SweepStarted { job, sampling, metric, maximize, max_trials, known, .. } => {
+            Event::SweepStarted { job, sampling, metric, maximize, max_trials, trial_timeout, known, .. } => {
+                self.sweeps.timeouts.extend(trial_timeout.map(|seconds| (*job, seconds)));
                 self.sweeps.metrics.insert(*job, metric.clone());
                 let goal = if *maximize { "maximizes" } else { "minimizes" };
                 let mut rest = format!(" {goal} {}, {}", clean(metric), clean(sampling));

@@ -74,7 +74,7 @@ impl Teller {
             }
             Event::JobRegistered { job, name, .. } => self.register(*job, &name.0),
             Event::InvocationFinished { summary } => super::lines::last_line(to, summary, self.dry_run),
-            Event::TrialProposed { job, .. } => self.sweeps.add(*job),
+            Event::TrialProposed { job, sweep, .. } => self.sweeps.add(*job, *sweep),
             // What became of a trial that was ended is told by the event that follows.
             Event::JobFinished { job, outcome: Outcome::Canceled, .. } if self.sweeps.is_trial(*job) => {}
             Event::JobFinished { job, outcome, elapsed_ms, log, tail, .. } => {
@@ -305,7 +305,13 @@ impl Teller {
                     words::push_duration(to, ms);
                     let _ = write!(to, ": {}", clean(why));
                 } else {
-                    let _ = write!(to, ": {} after ", outcome_phrase(failure));
+                    let mut phrase = outcome_phrase(failure);
+                    if let Outcome::TimedOut { seconds } = failure
+                        && self.sweeps.is_trial_timeout(job, *seconds)
+                    {
+                        phrase = phrase.replace("resources.time", "trial_timeout");
+                    }
+                    let _ = write!(to, ": {phrase} after ");
                     words::push_duration(to, ms);
                 }
                 if !log.is_empty() {

@@ -182,6 +182,9 @@ pub enum Event {
         metric: String,
         maximize: bool,
         max_trials: Option<u32>,
+        /// `trial_timeout`, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trial_timeout: Option<u64>,
         known: usize,
         reasons: Vec<Reason>,
     },

@@ -104,8 +104,9 @@ pub(super) fn jobs(
             let before = faults.len();
             cell.extend(pins.iter().cloned());
             let role = trial::role(experiment, &cell);
+            let alone = trial::pinned_alone(experiment, &cell);
             let (job, missing) = job(project, settings, root, (index, experiment), (cell, role), faults);
-            unset.extend(missing.into_iter().map(|fault| (jobs.len(), fault)));
+            unset.extend(missing.into_iter().chain(alone).map(|fault| (jobs.len(), fault)));
             jobs.push(job);
             // The cells of one experiment have the same faults; those of the first few are enough.
             if number > 0 && faults.len() > before {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::amlfile::typed;
 use crate::diagnostic::Diagnostic;
 use crate::project::model::{Declared, Experiment, Project};
-use crate::project::sweep::{Base, Choice, Draw, Halving, Numeric, Rule, Slack};
+use crate::project::sweep::{Base, Choice, Draw, Halving, Numeric, Rule, Slack, Sweep};
 use crate::value::Value;
 
 use super::cells::{self, Settings};
@@ -30,7 +30,7 @@ pub(super) fn pins(experiment: &Experiment, settings: &Settings<'_>, goals: &[St
         Some(((*name).to_owned(), set.or_else(named)?))
     };
     let mut pins: Values = Vec::new();
-    for pin in sweep.space.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>().iter().filter_map(value) {
+    for pin in sweep.names().iter().filter_map(value) {
         if pins.iter().all(|(name, _)| *name != pin.0) {
             pins.push(pin);
         }
@@ -41,9 +41,83 @@ pub(super) fn pins(experiment: &Experiment, settings: &Settings<'_>, goals: &[St
 /// What a job of these values is: a sweep where one of the searched parameters has none.
 pub(super) fn role(experiment: &Experiment, cell: &[(String, Value)]) -> Role {
     let Some(sweep) = &experiment.sweep else { return Role::Plain };
-    // What a choice nests has no names of its own here: such a point is proposed, never typed.
-    let open = sweep.space.iter().any(|(name, ..)| cell.iter().all(|(other, _)| other != name));
+    let open = sweep.space.iter().any(|(name, draw, _)| !is_given(name, draw, cell));
     if open { Role::Sweep } else { Role::Plain }
+}
+
+fn given<'c>(name: &str, cell: &'c [(String, Value)]) -> Option<&'c Value> {
+    cell.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+}
+
+/// Whether nothing of a draw is left to search. Where the value belongs to a table of a choice, the table's own draws need
+/// a value as well.
+fn is_given(name: &str, draw: &Draw, cell: &[(String, Value)]) -> bool {
+    let own = given(name, cell);
+    let Draw::Choice(choices) = draw else { return own.is_some() };
+    let mut tables = choices.iter().filter_map(|choice| table_of(name, own, choice)).peekable();
+    if tables.peek().is_none() {
+        return own.is_some();
+    }
+    tables.any(|table| {
+        table.iter().all(|(name, choice)| match choice {
+            Choice::Draw(draw) => is_given(name, draw, cell),
+            Choice::Value(value) => given(name, cell).is_none_or(|given| given == value),
+            Choice::Nested(_) => true,
+        })
+    })
+}
+
+/// The table of a choice that is meant where the parameter of the choice has this value, or none.
+fn table_of<'c>(name: &str, own: Option<&Value>, choice: &'c Choice) -> Option<&'c [(String, Choice)]> {
+    let Choice::Nested(table) = choice else { return None };
+    let fixed = table.iter().find(|(other, _)| other == name).map(|(_, choice)| choice);
+    match (own, fixed) {
+        (Some(own), Some(Choice::Value(value))) if own == value => Some(table),
+        _ => None,
+    }
+}
+
+/// What is left to search where a request gives some values: the draws that have none, and of a choice that has one what
+/// its table draws beside.
+#[must_use]
+pub fn left_to_search(sweep: &Sweep, pinned: &[(String, Value)]) -> Sweep {
+    let mut left = sweep.clone();
+    left.space.retain_mut(|(name, draw, _)| {
+        let Some(own) = given(name, pinned) else { return true };
+        let Draw::Choice(choices) = draw else { return false };
+        choices.retain(|choice| table_of(name, Some(own), choice).is_some());
+        for choice in choices.iter_mut() {
+            let Choice::Nested(table) = choice else { continue };
+            table.retain(|(other, _)| given(other, pinned).is_none());
+        }
+        choices.iter().any(|choice| matches!(choice, Choice::Nested(table) if !table.is_empty()))
+    });
+    left
+}
+
+/// Tells of values that the request gives parameters of a choice of which it does not give the choice itself a value: such a
+/// parameter is set only in some trials.
+pub(super) fn pinned_alone(experiment: &Experiment, cell: &[(String, Value)]) -> Vec<Diagnostic> {
+    let Some(sweep) = &experiment.sweep else { return Vec::new() };
+    let belongs = |name: &str| {
+        let holds = |(_, draw, _): &&(String, Draw, _)| {
+            let Draw::Choice(choices) = draw else { return false };
+            let in_table =
+                |choice: &Choice| matches!(choice, Choice::Nested(table) if table.iter().any(|(n, _)| n == name));
+            choices.iter().any(in_table)
+        };
+        sweep.space.iter().find(holds).filter(|(choice, ..)| choice != name && given(choice, cell).is_none())
+    };
+    let alone = cell.iter().filter(|(name, _)| sweep.space.iter().all(|(top, ..)| top != name));
+    let faults = alone.filter_map(|(name, _)| {
+        let (choice, _, span) = belongs(name)?;
+        let message =
+            format!("`{name}` is given a value, and `{}` sets it only for some values of `{choice}`", experiment.name);
+        let fault =
+            Diagnostic::error("unknown-parameter", span.clone(), message, format!("`{name}` belongs to this choice"));
+        Some(fault.help(format!("give `{choice}` a value too: `--set {choice}=… --set {name}=…`")))
+    });
+    faults.collect()
 }
 
 /// The arguments that tell the script the searched values which neither `arguments` nor `command` name, as the original

@@ -47,6 +47,14 @@ impl Resolver<'_> {
     }
 }
 
+fn left_out(name: &str, at: Span) -> Diagnostic {
+    let message = format!("`${{{name}}}` has no value in the trials of which the choice sets no `{name}`");
+    Diagnostic::error("unknown-reference", at, message, "conditional, without a default").help(format!(
+        "give `{name}` a value in `params` for these trials, or do not name it: a searched parameter that nothing names is \
+         appended as `--{name} …` where it has a value"
+    ))
+}
+
 fn unused(what: &str, name: &str, span: &Span) -> Diagnostic {
     let message = format!("the {what} `{name}` is not used");
     Diagnostic::warning("unused-parameter", span.clone(), message, "reaches no script")
@@ -171,9 +179,23 @@ impl<'p> Scope<'p> {
             (Reference::Input(input), _) if of(&experiment.inputs).any(|known| known == input) => {}
             (Reference::Output(output), _)
                 if of(&experiment.outputs).chain(of(&experiment.metrics)).any(|known| known == output) => {}
-            (Reference::Param(param), _) if self.param(param) => {}
+            (Reference::Param(param), _) if self.param(param) => {
+                if self.has_no_default(param) {
+                    let at = self.place(text, span, range);
+                    self.faults.push(left_out(name, at));
+                }
+            }
             (reference, _) => self.unknown(name, reference, self.place(text, span, range)),
         }
+    }
+
+    /// Whether some trials leave a parameter out and nothing else gives it a value.
+    fn has_no_default(&self, name: &str) -> bool {
+        let experiment = self.experiment;
+        let is_given = experiment.params.contains_key(name)
+            || self.project.params.contains_key(name)
+            || experiment.matrix.iter().any(|(axis, ..)| axis == name);
+        !is_given && experiment.sweep.as_ref().is_some_and(|sweep| sweep.conditional().contains(name))
     }
 
     /// Whether there is such a parameter; it is used then, and what its own value names is looked at.

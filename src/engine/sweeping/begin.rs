@@ -78,11 +78,12 @@ impl Engine<'_, '_, '_> {
             metric: record.metric.clone(),
             maximize: record.maximize,
             max_trials: record.max_trials,
+            trial_timeout: declared.trial_timeout.map(|limit| limit.as_secs()),
             known: trials.iter().filter(|going| going.trial.state.is_over()).count(),
             reasons: reasons.clone(),
         });
         self.order(vec![Entry::Sweep(Box::new(record.clone()))], None, None, crate::store::Hold::default());
-        let session = Session {
+        let mut session = Session {
             node,
             declared,
             record,
@@ -90,7 +91,9 @@ impl Engine<'_, '_, '_> {
             fingerprint,
             reasons,
             search: Search::new(declared, &job.cell, &earlier),
-            trials,
+            trials: Vec::with_capacity(trials.len()),
+            settled: 0,
+            firsts: BTreeMap::new(),
             of: BTreeMap::new(),
             at_once,
             since: self.judge.world.clock.elapsed(),
@@ -98,6 +101,9 @@ impl Engine<'_, '_, '_> {
             ending: Ending::No,
             lost: 0,
         };
+        for going in trials {
+            session.add(going);
+        }
         self.started.insert(node, session.since);
         self.sweeps.going.insert(node, session);
         Ok(())

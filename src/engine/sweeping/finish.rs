@@ -1,8 +1,11 @@
 //! The end of a sweep: the run that stands for it, and the outputs of its best trial.
 
+use std::collections::BTreeSet;
+
 use super::begin::plain;
-use super::session::{Ending, Left, Over};
+use super::session::{Ending, Left, Over, Session};
 use super::{Engine, EngineError, OnDisk, Starter};
+use crate::amlfile::{listed, suggest::nearest};
 use crate::engine::attempt::ending;
 use crate::engine::commit::Waiting;
 use crate::engine::judging::shown;
@@ -40,6 +43,11 @@ impl Engine<'_, '_, '_> {
                 self.fail_sweep(node, format!("{failed} trials failed, more than its `max_failed`"));
                 return;
             }
+            Some(Over::NoMetric) => {
+                let why = without_metric(session);
+                self.fail_sweep(node, why);
+                return;
+            }
             _ => {}
         }
         let Some(best) = session.search.best(session.seen()).and_then(|best| usize::try_from(best).ok()) else {
@@ -60,8 +68,7 @@ impl Engine<'_, '_, '_> {
         }
         if let Some(session) = self.sweeps.going.get_mut(&node) {
             session.lost += 1;
-            session.trials[best].left = None;
-            session.trials[best].trial.state = TrialState::Proposed;
+            session.unsettle(best);
         }
         self.begin_trial(node, best);
     }
@@ -140,7 +147,7 @@ impl Engine<'_, '_, '_> {
     /// Hears that outputs are back; hands on what is none of a sweep's end.
     pub(in crate::engine) fn sweep_restored(&mut self, restore: &Restore, brought: Brought) -> Option<Brought> {
         let node = restore.job;
-        let is_ending = |session: &super::Session<'_>| session.ending == Ending::Publishing;
+        let is_ending = |session: &Session<'_>| session.ending == Ending::Publishing;
         if !self.sweeps.going.get(&node).is_some_and(is_ending) {
             return Some(brought);
         }
@@ -227,6 +234,25 @@ impl Engine<'_, '_, '_> {
             self.judge.world.locks.release(&session.lock);
         }
     }
+}
+
+/// What the trials log in the place of the metric.
+fn without_metric(session: &Session<'_>) -> String {
+    let metric = session.record.metric.as_str();
+    let lefts = session.trials.iter().filter_map(|going| going.left.as_ref());
+    let logged: BTreeSet<&str> = lefts.flat_map(|left| left.metrics.keys().map(String::as_str)).collect();
+    let more = match nearest(metric, logged.iter().copied()) {
+        Some(near) => format!("; they have a `{near}`: is that the `metric` of the sweep?"),
+        // What an earlier invocation's trials logged is with their runs.
+        None if logged.is_empty() && session.trials.iter().any(|going| going.left.is_none()) => {
+            "; `amlrun metrics` shows what they have".to_owned()
+        }
+        None if logged.is_empty() => {
+            format!(": declare the file that it stands in under `metrics`, or log it (`run.log(\"{metric}\", …)`)")
+        }
+        None => format!("; what they have is {}", listed(logged.into_iter())),
+    };
+    format!("{} trials ended well and none has a `{metric}`{more}", session.count(TrialState::Completed))
 }
 
 /// Why no trial is the best.

@@ -54,12 +54,11 @@ impl Engine<'_, '_, '_> {
             if cancel_file(self.judge.world.state, &session.record.id).exists() {
                 session.end_with(Over::Canceled, "the sweep was canceled");
             }
-            let running: Vec<(JobId, usize)> = session.of.iter().map(|(job, number)| (*job, *number)).collect();
+            let running = session.unsettled().filter(|(_, going)| going.is_open);
+            let running: Vec<(JobId, usize)> =
+                running.filter_map(|(number, going)| Some((going.job?, number))).collect();
             for (job, number) in running {
-                let going = &session.trials[number];
-                let Some(run) = going.trial.run.as_ref().filter(|_| going.is_open && going.job == Some(job)) else {
-                    continue;
-                };
+                let Some(run) = session.trials[number].trial.run.as_ref() else { continue };
                 let files = files(work.job(job), &folder.join(&run.0));
                 let log = Folder::of(self.judge.world.state, &self.invocation.id, &run.0).log();
                 if grow(session, number, &files, &log) {

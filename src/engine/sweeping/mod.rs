@@ -91,7 +91,8 @@ impl<'e> Engine<'e, '_, '_> {
         match on_disk {
             OnDisk::Proposed(node, upto) => {
                 if let Some(session) = self.sweeps.going.get_mut(&node) {
-                    session.trials.iter_mut().take(upto).for_each(|going| going.is_durable = true);
+                    let from = session.settled.min(upto);
+                    session.trials[from..upto].iter_mut().for_each(|going| going.is_durable = true);
                 }
             }
             OnDisk::Ended(node) => {

@@ -1,6 +1,7 @@
 //! The thinking part of a sweep (`crate::sweep`) as the engine uses it: records in, values, reasons and the best trial out.
 
 use crate::history::sweeps::{Trial, TrialState};
+use crate::plan::trial::left_to_search;
 use crate::project::sweep::{Sampling, Sweep};
 use crate::sweep::policy::{Broken, Rung};
 use crate::sweep::{self, Curve, Decision, Goal, Phase, Policy, Sampler, Seen, State};
@@ -21,13 +22,17 @@ pub struct Search {
 
 /// A trial as the thinking part sees it.
 fn seen(trial: &Trial) -> sweep::Trial {
-    let state = match trial.state {
+    let values = trial.values.iter().cloned().collect();
+    sweep::Trial { number: trial.number, values, state: state(trial) }
+}
+
+fn state(trial: &Trial) -> State {
+    match trial.state {
         TrialState::Proposed | TrialState::Running => State::Running,
         TrialState::Completed => State::Done(trial.objective),
         TrialState::Failed => State::Failed,
         TrialState::Stopped => State::Stopped(trial.objective),
-    };
-    sweep::Trial { number: trial.number, values: trial.values.iter().cloned().collect(), state }
+    }
 }
 
 fn curve(trial: &Trial) -> Curve {
@@ -43,8 +48,7 @@ impl Search {
     /// The search of a sweep, but for what is `pinned`; `earlier` are the trials of the sweeps that it resumes from.
     #[must_use]
     pub fn new(sweep: &Sweep, pinned: &[(String, Value)], earlier: &[Trial]) -> Self {
-        let mut open = sweep.clone();
-        open.space.retain(|(name, ..)| pinned.iter().all(|(other, _)| other != name));
+        let open = left_to_search(sweep, pinned);
         Self {
             sampler: sweep::sampler(&open),
             policy: sweep::policy(&open),
@@ -64,10 +68,16 @@ impl Search {
 
     /// The values of the next trial, in the order of the space; none where it is exhausted.
     pub fn propose<'t>(&mut self, trials: impl ExactSizeIterator<Item = &'t Trial>) -> Option<Vec<(String, Value)>> {
+        let known = self.seen.trials.len();
         if self.learns {
-            self.seen.trials = trials.map(seen).collect();
+            for (at, trial) in trials.enumerate() {
+                match self.seen.trials.get_mut(at) {
+                    // Its values are what they were.
+                    Some(known) => known.state = state(trial),
+                    None => self.seen.trials.push(seen(trial)),
+                }
+            }
         } else {
-            let known = self.seen.trials.len();
             self.seen.trials.extend(trials.skip(known).map(seen));
         }
         let mut values: Vec<(String, Value)> = self.sampler.propose(&self.seen)?.into_iter().collect();

@@ -9,7 +9,7 @@ use super::stop::Stop;
 use crate::digest::Digest;
 use crate::history::Ended;
 use crate::history::sweeps::{Sweep, Trial, TrialState};
-use crate::ids::{JobId, RunId};
+use crate::ids::{JobId, JobName, RunId};
 use crate::logged::{Logged, Series};
 use crate::project::sweep as declared;
 use crate::staleness::{Fingerprint, Reason, Recorded};
@@ -72,6 +72,8 @@ pub enum Over {
     Moved,
     /// The user canceled it.
     Canceled,
+    /// No trial logs the metric.
+    NoMetric,
 }
 
 /// A sweep in this invocation.
@@ -92,6 +94,11 @@ pub struct Session<'p> {
     pub search: Search,
     /// By number.
     pub trials: Vec<Going>,
+    /// What all looks at the trials leave out, so that a look does not cost more the longer a sweep goes on: nothing
+    /// happens any more to so many of the first of them.
+    pub settled: usize,
+    /// The first trial of each job.
+    pub firsts: BTreeMap<JobName, usize>,
     /// The numbers of the trials of this invocation's jobs.
     pub of: BTreeMap<JobId, usize>,
     /// So many at once.
@@ -167,15 +174,49 @@ impl Session<'_> {
     /// Proposes nothing more, and ends what is under way; the first reason stays.
     pub fn end_with(&mut self, over: Over, why: &str) {
         if self.ending == Ending::No && self.over.as_ref().is_none_or(|was| *was == Over::Exhausted) {
-            self.trials.iter().filter(|going| going.is_open).for_each(|going| going.stop.ask(why.to_owned()));
+            self.unsettled().filter(|(_, of)| of.is_open).for_each(|(_, going)| going.stop.ask(why.to_owned()));
             self.over = Some(over);
         }
+    }
+
+    /// Whether so many trials ended well without the metric that none will have it: another script, another name. At once
+    /// would be too early, as a single trial may have nothing to tell.
+    #[must_use]
+    pub fn lacks_metric(&self) -> bool {
+        /// At least so many.
+        const LEAST: usize = 3;
+        self.trials.iter().all(|going| going.trial.logged.is_empty())
+            && self.count(TrialState::Completed) >= self.at_once.max(LEAST)
+    }
+
+    /// Adds a trial.
+    pub fn add(&mut self, going: Going) {
+        self.firsts.entry(going.trial.job.clone()).or_insert(self.trials.len());
+        self.trials.push(going);
+    }
+
+    /// Those to which something may happen yet, with their numbers.
+    pub fn unsettled(&self) -> impl Iterator<Item = (usize, &Going)> {
+        self.trials.iter().enumerate().skip(self.settled)
+    }
+
+    /// Leaves out of further looks what is over.
+    pub fn settle(&mut self) {
+        let is_settled = |going: &&Going| going.trial.state.is_over() && !going.is_open;
+        self.settled += self.trials.iter().skip(self.settled).take_while(is_settled).count();
+    }
+
+    /// A trial that was over is to run again.
+    pub fn unsettle(&mut self, number: usize) {
+        self.trials[number].left = None;
+        self.trials[number].trial.state = TrialState::Proposed;
+        self.settled = self.settled.min(number);
     }
 
     /// How many are under way.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.trials.iter().filter(|going| going.is_open).count()
+        self.unsettled().filter(|(_, going)| going.is_open).count()
     }
 
     /// How many are in this state.
@@ -192,20 +233,20 @@ impl Session<'_> {
             let is_waiting = !going.trial.state.is_over() && !going.is_open && going.is_durable;
             is_waiting && self.twin(*at).is_none_or(|twin| self.trials[twin].trial.state.is_over())
         };
-        self.trials.iter().enumerate().find(may).map(|(at, _)| at)
+        self.unsettled().find(may).map(|(at, _)| at)
     }
 
     /// The first trial of the same values, where there is one before this.
     #[must_use]
     pub fn twin(&self, at: usize) -> Option<usize> {
-        let job = &self.trials.get(at)?.trial.job;
-        self.trials.iter().take(at).position(|going| going.trial.job == *job)
+        let first = *self.firsts.get(&self.trials.get(at)?.trial.job)?;
+        (first < at).then_some(first)
     }
 
     /// Whether any trial waits to begin.
     #[must_use]
     pub fn has_waiting(&self) -> bool {
-        self.trials.iter().any(|going| !going.trial.state.is_over() && !going.is_open)
+        self.unsettled().any(|(_, going)| !going.trial.state.is_over() && !going.is_open)
     }
 
     /// How many to propose now, so that no slot waits for a record.
@@ -213,7 +254,7 @@ impl Session<'_> {
     pub fn wanted(&self) -> usize {
         let most = self.declared.max_trials.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let left = most.saturating_sub(self.trials.len());
-        let waiting = self.trials.iter().filter(|going| !going.trial.state.is_over() && !going.is_open).count();
+        let waiting = self.unsettled().filter(|(_, going)| !going.trial.state.is_over() && !going.is_open).count();
         let wanted = if self.search.learns() {
             self.at_once.saturating_sub(self.open() + waiting)
         } else if waiting < AHEAD / 2 {

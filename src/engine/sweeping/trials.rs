@@ -1,5 +1,7 @@
 //! What becomes of trials: they are proposed, begin as jobs, end, and are counted.
 
+use std::time::Duration;
+
 use super::session::{Ending, Going, Left, Over, Session};
 use super::{Engine, EngineError, OnDisk, Starter};
 use crate::digest::Digest;
@@ -19,7 +21,7 @@ impl Engine<'_, '_, '_> {
     pub(super) fn go_on_with(&mut self, node: JobId, worker: Starter<'_>) -> Result<bool, EngineError> {
         let now = self.judge.world.clock.elapsed();
         let closed = self.schedule.is_closed() || self.broken || self.commit_failed;
-        let blocked = self.sweeps.of.keys().filter(|job| self.blocked.contains(job)).count();
+        let blocked = self.blocked.iter().filter(|job| self.sweeps.of.contains_key(job)).count();
         let Some(session) = self.sweeps.going.get_mut(&node) else { return Ok(false) };
         match session.ending {
             Ending::No => {}
@@ -37,6 +39,7 @@ impl Engine<'_, '_, '_> {
             }
             return Ok(is_idle);
         }
+        session.settle();
         look_at_limits(session, now);
         let mut progress = self.propose(node);
         while let Some(session) = self.sweeps.going.get(&node)
@@ -90,7 +93,7 @@ impl Engine<'_, '_, '_> {
                 ended: None,
             };
             entries.push(Entry::Trial(Box::new(trial.clone())));
-            session.trials.push(Going::new(trial, false));
+            session.add(Going::new(trial, false));
         }
         if session.over.is_none() && most.is_some_and(|most| session.trials.len() >= most) {
             session.over = Some(Over::Exhausted);
@@ -253,7 +256,7 @@ impl Engine<'_, '_, '_> {
                 self.schedule.canceled(job);
             }
             (outcome, _) => {
-                (trial.state, trial.why) = (TrialState::Failed, Some(phrase(outcome)));
+                (trial.state, trial.why) = (TrialState::Failed, Some(phrase(outcome, session.declared.trial_timeout)));
                 self.summary.trials_failed += 1;
                 self.schedule.failed_alone(job);
             }
@@ -341,11 +344,14 @@ impl Engine<'_, '_, '_> {
 }
 
 /// How a trial failed, in words.
-fn phrase(outcome: &Outcome) -> String {
+fn phrase(outcome: &Outcome, timeout: Option<Duration>) -> String {
     match outcome {
         Outcome::Failed { code } => format!("exit status {code}"),
         Outcome::Killed { signal } => format!("killed by signal {signal}"),
-        Outcome::TimedOut { seconds } => format!("timed out after {seconds} s"),
+        Outcome::TimedOut { seconds } => match timeout {
+            Some(limit) if limit.as_secs() == *seconds => format!("timed out (`trial_timeout` is {seconds} s)"),
+            _ => format!("timed out (`resources.time` is {seconds} s)"),
+        },
         Outcome::Broken { why } => why.clone(),
         Outcome::Succeeded => "succeeded".to_owned(),
         Outcome::Canceled => "canceled".to_owned(),
@@ -353,10 +359,12 @@ fn phrase(outcome: &Outcome) -> String {
 }
 
 /// Notices that the sweep took too long, or that too many trials failed.
-fn look_at_limits(session: &mut Session<'_>, now: std::time::Duration) {
-    let failed = session.count(TrialState::Failed);
-    if session.declared.max_failed.is_some_and(|most| failed > usize::try_from(most).unwrap_or(usize::MAX)) {
+fn look_at_limits(session: &mut Session<'_>, now: Duration) {
+    let too_many = |most: u32| session.count(TrialState::Failed) > usize::try_from(most).unwrap_or(usize::MAX);
+    if session.declared.max_failed.is_some_and(too_many) {
         session.end_with(Over::TooManyFailed, "too many trials of the sweep failed");
+    } else if session.over.as_ref().is_none_or(|over| *over == Over::Exhausted) && session.lacks_metric() {
+        session.end_with(Over::NoMetric, "the trials of the sweep do not log its metric");
     } else if session.declared.max_duration.is_some_and(|most| now.saturating_sub(session.since) >= most) {
         session.end_with(Over::TimeUp, "the sweep's `max_duration` is over");
     }

@@ -1,7 +1,8 @@
-//! `[experiments.*.sweep]`: what is searched, how, and when it ends. Not carried out in this build.
+//! `[experiments.*.sweep]`: what is searched, how, and when it ends.
 
 mod reader;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::diagnostic::Span;
@@ -175,6 +176,31 @@ impl Sweep {
             nested(draw, &mut names);
         }
         names
+    }
+
+    /// The names of the parameters that some trials leave out: those that not every value of their choice sets.
+    #[must_use]
+    pub fn conditional(&self) -> BTreeSet<&str> {
+        let mut names: BTreeSet<&str> = self.names().into_iter().collect();
+        for always in self.space.iter().map(|(name, draw, _)| always(name, draw)) {
+            names.retain(|name| !always.contains(name));
+        }
+        names
+    }
+}
+
+/// What every value of a draw sets.
+fn always<'s>(name: &'s str, draw: &'s Draw) -> BTreeSet<&'s str> {
+    let Draw::Choice(choices) = draw else { return BTreeSet::from([name]) };
+    let sets = choices.iter().map(|choice| always_chosen(name, choice));
+    sets.reduce(|all, own| all.intersection(&own).copied().collect()).unwrap_or_else(|| BTreeSet::from([name]))
+}
+
+fn always_chosen<'s>(name: &'s str, choice: &'s Choice) -> BTreeSet<&'s str> {
+    match choice {
+        Choice::Value(_) => BTreeSet::from([name]),
+        Choice::Draw(draw) => always(name, draw),
+        Choice::Nested(inner) => inner.iter().flat_map(|(name, choice)| always_chosen(name, choice)).collect(),
     }
 }
 

@@ -94,7 +94,7 @@ impl Resolver<'_> {
             if sampling == Sampling::Grid {
                 self.only_choices(&entry.item);
             }
-            let Some(draw) = draw(&entry.item) else { continue };
+            let draw = draw(&entry.item).unwrap_or_else(faulty);
             space.push((entry.key.clone().into_owned(), draw, entry.item.span.clone()));
         }
         space
@@ -190,11 +190,16 @@ fn draw(item: &Item<'_>) -> Option<Draw> {
     Some(Draw::Number(Numeric { base, log: of.ends_with("log"), q }))
 }
 
+/// In the place of an expression that has not the shape of one, so that its name is known for what it is.
+fn faulty() -> Draw {
+    Draw::Choice(Vec::new())
+}
+
 fn choice(item: &Item<'_>) -> Option<Choice> {
     let Some(table) = item.table() else { return item.value().map(Choice::Value) };
     let nested = table.entries().iter().filter_map(|entry| {
         let choice = match entry.item.table() {
-            Some(_) => Choice::Draw(draw(&entry.item)?),
+            Some(_) => Choice::Draw(draw(&entry.item).unwrap_or_else(faulty)),
             None => Choice::Value(entry.item.value()?),
         };
         Some((entry.key.clone().into_owned(), choice))

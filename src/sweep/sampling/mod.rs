@@ -1,7 +1,8 @@
 //! How the next point is chosen.
 //!
 //! A sampler's proposal follows from the sweep (its space, its seed) and from what was seen, from nothing else: whichever
-//! process asks, and how often, it is the same. So nothing of a sampler is ever stored. A learner's proposal also depends
+//! process asks, and how often, it is the same. So nothing of a sampler is ever stored; what it keeps in memory only spares
+//! it to look at all trials again. A learner's proposal also depends
 //! on which trials had ended when it was asked, which is a matter of time: a sweep that goes on after it was killed keeps
 //! the proposals that are on record, and asks only for those after them.
 //!
@@ -13,12 +14,14 @@
 mod grid;
 mod random;
 mod sobol;
+#[cfg(test)]
+mod tests;
 mod tpe;
 
 use std::collections::BTreeSet;
 
 use super::space::{Point, Space, key};
-use super::{Goal, Seen, Values};
+use super::{Goal, Seen, Trial, Values};
 use crate::project::sweep::{Sampling, Sweep};
 
 /// Chooses the next point.
@@ -40,18 +43,43 @@ pub fn sampler(sweep: &Sweep) -> Box<dyn Sampler + Send> {
     }
 }
 
-/// The points that were proposed already.
-struct Known(BTreeSet<String>);
+/// The points that were proposed already, gathered while the list of trials grows: to make them anew for every proposal
+/// would cost a sweep the square of its trials.
+#[derive(Default)]
+struct Known {
+    keys: BTreeSet<String>,
+    /// So many trials of `resume_from` and of the sweep itself are in it.
+    counts: (usize, usize),
+    /// The last of the sweep's own.
+    last: Option<String>,
+    /// Whether all were read anew the last time.
+    is_anew: bool,
+}
 
 impl Known {
-    /// Those of this sweep, and where `earlier` is set those of the sweeps that it resumes from.
-    fn new(seen: &Seen, earlier: bool) -> Self {
-        let earlier = seen.earlier.iter().filter(|_| earlier);
-        Self(seen.trials.iter().chain(earlier).map(|trial| key(&trial.values)).collect())
+    /// Takes in what was proposed since it was asked last: trials of this sweep and, where `earlier` is set, those of the
+    /// sweeps that it resumes from. A list that is not the one of the last time grown longer is read anew.
+    fn catch_up(&mut self, seen: &Seen, earlier: bool) -> &Self {
+        let of_earlier: &[Trial] = if earlier { &seen.earlier } else { &[] };
+        let last = self.counts.1.checked_sub(1).map(|last| seen.trials.get(last).map(|trial| key(&trial.values)));
+        let is_anew = self.counts.0 != of_earlier.len() || last.is_some_and(|last| last != self.last);
+        self.is_anew = is_anew;
+        if is_anew {
+            *self = Self { is_anew, ..Self::default() };
+            self.keys.extend(of_earlier.iter().map(|trial| key(&trial.values)));
+            self.counts.0 = of_earlier.len();
+        }
+        for trial in seen.trials.iter().skip(self.counts.1) {
+            let key = key(&trial.values);
+            self.last = Some(key.clone());
+            self.keys.insert(key);
+        }
+        self.counts.1 = seen.trials.len();
+        self
     }
 
     fn has(&self, values: &Values) -> bool {
-        self.0.contains(&key(values))
+        self.keys.contains(&key(values))
     }
 }
 

@@ -9,11 +9,12 @@ use super::{Known, Sampler, fresh};
 pub(super) struct Random {
     space: Space,
     seed: u64,
+    known: Known,
 }
 
 impl Random {
     pub(super) fn new(space: Space, seed: u64) -> Self {
-        Self { space, seed }
+        Self { space, seed, known: Known::default() }
     }
 }
 
@@ -22,6 +23,6 @@ impl Sampler for Random {
         let mut rng = Rng::of(self.seed, &[seen.trials.len() as u64]);
         let mut other = rng.clone();
         let draws = std::iter::repeat_with(|| self.space.sample(&mut rng));
-        fresh(&self.space, &Known::new(seen, true), draws, |left| other.below(left))
+        fresh(&self.space, self.known.catch_up(seen, true), draws, |left| other.below(left))
     }
 }

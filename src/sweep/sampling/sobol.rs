@@ -15,11 +15,12 @@ pub(super) struct Sobol {
     space: Space,
     sequence: Sequence,
     seed: u64,
+    known: Known,
 }
 
 impl Sobol {
     pub(super) fn new(space: Space, seed: u64) -> Self {
-        Self { sequence: Sequence::new(seed, space.dimensions().len()), space, seed }
+        Self { sequence: Sequence::new(seed, space.dimensions().len()), space, seed, known: Known::default() }
     }
 
     /// The points of the sequence from one on.
@@ -33,7 +34,8 @@ impl Sampler for Sobol {
         // Each trial took a point of the sequence at least.
         let number = seen.trials.len();
         let mut other = Rng::of(self.seed, &[number as u64]);
-        fresh(&self.space, &Known::new(seen, true), self.from(number), |left| other.below(left))
+        self.known.catch_up(seen, true);
+        fresh(&self.space, &self.known, self.from(number), |left| other.below(left))
     }
 }
 
@@ -59,14 +61,16 @@ impl Sequence {
         let mut dimensions = self.dimensions.iter();
         let mut more = Rng::of(self.seed, &[u64::MAX, index as u64]);
         move || match dimensions.next() {
-            Some((bits, scramble)) => {
-                let set = bits.iter().enumerate().filter(|(bit, _)| index >> bit & 1 == 1);
-                let plain = set.fold(0, |point, (_, direction)| point ^ direction);
-                (f64::from(scrambled(plain, *scramble)) + 0.5) / 4_294_967_296.0
-            }
+            Some((bits, scramble)) => (f64::from(scrambled(plain(bits, index), *scramble)) + 0.5) / 4_294_967_296.0,
             None => more.unit(),
         }
     }
+}
+
+/// The coordinate of a point of the sequence itself, as a fraction of 2^32.
+fn plain(directions: &[u32; 32], index: usize) -> u32 {
+    let set = directions.iter().enumerate().filter(|(bit, _)| index >> bit & 1 == 1);
+    set.fold(0, |point, (_, direction)| point ^ direction)
 }
 
 /// The direction numbers of a dimension from its primitive polynomial and its first numbers.
@@ -135,3 +139,28 @@ const JOE_KUO: &[(u32, &[u32])] = &[
     (21, &[1, 3, 5, 15, 31, 59, 63, 97]),
     (22, &[1, 3, 1, 11, 11, 11, 77, 249]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Points of the first 40 dimensions in parts of 1024, as other programs give them that have the same direction numbers
+    /// (`scipy.stats.qmc.Sobol(40, scramble=False)`, whose point 700 is the one of the Gray code of 700).
+    #[test]
+    fn an_unscrambled_sequence_has_the_published_values() {
+        let sequence = Sequence::new(0, 40);
+        let at = |index: usize| -> Vec<u32> {
+            sequence.dimensions.iter().map(|(bits, _)| plain(bits, index) >> 22).collect()
+        };
+        assert_eq!(at(0), [0; 40]);
+        assert_eq!(at(1), [512; 40]);
+        assert_eq!(at(3)[..5], [768, 256, 256, 256, 768]);
+        assert_eq!(
+            at(0b10_1011_1100 ^ (0b10_1011_1100 >> 1)),
+            [
+                287, 101, 141, 483, 57, 359, 81, 719, 959, 957, 429, 563, 719, 763, 325, 81, 107, 379, 845, 13, 333,
+                61, 167, 275, 183, 167, 27, 317, 947, 903, 137, 571, 601, 77, 343, 695, 739, 221, 549, 5
+            ]
+        );
+    }
+}

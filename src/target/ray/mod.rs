@@ -328,7 +328,9 @@ impl Remote for Ray<'_> {
         let waiting: Vec<&mut String> = waiting.collect();
         if !waiting.is_empty() {
             let in_use = self.in_use();
-            waiting.into_iter().for_each(|why| why.push_str(&in_use));
+            for why in waiting {
+                why.push_str(&in_use);
+            }
         }
         Ok(states)
     }

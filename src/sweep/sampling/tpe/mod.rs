@@ -33,6 +33,7 @@ pub(super) struct Tpe {
     goal: Goal,
     seed: u64,
     start: Sobol,
+    known: Known,
 }
 
 /// A trial that ended, as it is ranked.
@@ -56,7 +57,7 @@ enum Class {
 
 impl Tpe {
     pub(super) fn new(space: Space, goal: Goal, seed: u64) -> Self {
-        Self { start: Sobol::new(space.clone(), seed), space, goal, seed }
+        Self { start: Sobol::new(space.clone(), seed), space, goal, seed, known: Known::default() }
     }
 
     fn ended(&self, trial: &Trial) -> Option<Ended> {
@@ -122,6 +123,7 @@ impl Sampler for Tpe {
         let mut rng = Rng::of(self.seed, &[number as u64]);
         let learned = self.learned(seen, &mut rng).unwrap_or_default();
         let draws = learned.into_iter().chain(self.start.from(number));
-        fresh(&self.space, &Known::new(seen, true), draws, |left| rng.below(left))
+        self.known.catch_up(seen, true);
+        fresh(&self.space, &self.known, draws, |left| rng.below(left))
     }
 }

@@ -1,4 +1,5 @@
-# The first logs its 50 intervals at once and waits for nobody; the other one stays at its tenth until it is ended.
+# The first logs its 50 intervals at once; the other one stays at its tenth until it is ended. They run one after the other:
+# an interval is judged when it is logged, against what is known by then.
 mkdir -p outputs
 echo step,loss > loss.csv
 i=0
