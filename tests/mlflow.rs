@@ -1,17 +1,13 @@
 //! Unmodified scripts that use mlflow, under amlrun and against MLflow's own server: what they are told is the same. And
 //! who has no token, or a path that leads out, gets nothing.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a test may die, and it runs amlrun"
-)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
 mod engines;
+mod python;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use engines::{Engine, Project};
@@ -30,29 +26,6 @@ place.with_suffix(".part").rename(place)
 print("the token", os.environ["MLFLOW_TRACKING_TOKEN"])
 open(place.with_suffix(".end")).read()
 "#;
-
-/// A Python with these packages, kept from test to test; none, with a word on why, where it cannot be had.
-fn python(name: &str, packages: &[&str]) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let python = folder.join("bin/python");
-    if folder.join("ready").exists() {
-        return Some(python);
-    }
-    let _ = std::fs::remove_dir_all(&folder);
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status().is_ok_and(|status| status.success());
-    let installed = made
-        && Command::new(folder.join("bin/pip"))
-            .args(["install", "-q", "--disable-pip-version-check"])
-            .args(packages)
-            .status()
-            .is_ok_and(|status| status.success());
-    if !installed {
-        println!("skipped: {packages:?} could not be installed");
-        return None;
-    }
-    std::fs::write(folder.join("ready"), "").unwrap();
-    Some(python)
-}
 
 /// What a script was told under amlrun.
 fn here(folder: &Path, python: &Path, script: &str) -> serde_json::Value {
@@ -107,7 +80,7 @@ fn there(folder: &Path, address: &str, python: &Path, script: &str) -> serde_jso
 
 /// A server in a folder of its own; the packages are those that are kept from test to test.
 fn server(folder: &Path) -> Option<(Engine, String)> {
-    let python = python("mlflow-3.17.2", FULL)?;
+    let python = python::with("mlflow-full", FULL)?;
     let folder = folder.join("s");
     std::fs::create_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink(python.parent().unwrap().parent().unwrap(), folder.join("venv")).unwrap();
@@ -121,7 +94,7 @@ const FULL: &[&str] = &["mlflow==3.17.2", "scikit-learn", "pandas", "matplotlib"
 
 fn same(name: &str, packages: &[&str], script: &str) {
     let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
-    let Some(python) = python(name, packages) else { return };
+    let Some(python) = python::with(name, packages) else { return };
     let here = here(&folder.path().join("here"), &python, script);
     // A server of its own for each: the answers depend on what is there.
     let Some((_engine, address)) = server(folder.path()) else { return };
@@ -161,12 +134,12 @@ fn mlflow_2_is_told_what_its_server_tells() {
 
 #[test]
 fn mlflow_3_is_told_what_its_server_tells() {
-    same("mlflow-skinny-3.17.2", &["mlflow-skinny==3.17.2"], SUITE);
+    same("mlflow", &["mlflow-skinny==3.17.2"], SUITE);
 }
 
 #[test]
 fn models_and_autolog_are_told_what_the_server_tells() {
-    same("mlflow-3.17.2", FULL, MODELS);
+    same("mlflow-full", FULL, MODELS);
 }
 
 /// A script that logs lines, with a run within the run and one within that.
@@ -264,7 +237,7 @@ fn artifacts_of_earlier_runs_are_served() {
         try:\n    c.log_text(r, 'x', 'new.txt')\n    refused = False\nexcept Exception:\n    refused = True\n\
         pathlib.Path('seen.txt').write_text(f'{seen} {text} {refused}')\n";
     let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
-    let Some(python) = python("mlflow-skinny-3.17.2", &["mlflow-skinny==3.17.2"]) else { return };
+    let Some(python) = python::with("mlflow", &["mlflow-skinny==3.17.2"]) else { return };
     let mut project = Project::new(folder.path());
     project.variables.push(("USER".to_owned(), "somebody".to_owned()));
     project.write("make.py", MAKE);
@@ -299,7 +272,7 @@ fn runs_come_from_a_folder_of_mlflow() {
         [mlflow.log_metric('val/mse', 10 - s, step=s) for s in range(3)]\n    \
         mlflow.log_metric('worst', float('-inf'))\n    mlflow.log_text('x', 'dir/x.txt')\n";
     let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
-    let Some(python) = python("mlflow-skinny-2.22.2", &["mlflow-skinny==2.22.2"]) else { return };
+    let Some(python) = python::with("mlflow-skinny-2.22.2", &["mlflow-skinny==2.22.2"]) else { return };
     let mut project = Project::new(folder.path());
     project.variables.push(("USER".to_owned(), "somebody".to_owned()));
     project.write("Amlfile", "format = 1\n");
