@@ -83,12 +83,9 @@ impl Teller {
             Event::EnvironmentFailed { environment, why } => {
                 let _ = write!(to, "environment {} ", words::name(environment));
                 self.options.style.push(to, Paint::Bad, "failed");
-                for (i, line) in why.lines().enumerate() {
-                    let _ = writeln!(to, "{}{}", if i == 0 { ": " } else { "  " }, clean_line(line));
-                }
-                if why.is_empty() {
-                    to.push('\n');
-                }
+                to.push_str(": ");
+                in_lines(to, why);
+                to.push('\n');
             }
             _ if quiet => {}
             Event::JobOutput { job, stream, line } if !live || verbose => {
@@ -303,7 +300,8 @@ impl Teller {
                 if let Outcome::Broken { why } = failure {
                     to.push_str(" after ");
                     words::push_duration(to, ms);
-                    let _ = write!(to, ": {}", clean(why));
+                    to.push_str(": ");
+                    in_lines(to, why);
                 } else {
                     let mut phrase = outcome_phrase(failure);
                     if let Outcome::TimedOut { seconds } = failure
@@ -326,6 +324,13 @@ impl Teller {
                 }
             }
         }
+    }
+}
+
+/// A text of several lines, as of an installer: each line after the first is set in by two columns.
+fn in_lines(to: &mut String, text: &str) {
+    for (i, line) in text.lines().enumerate() {
+        let _ = write!(to, "{}{}", if i == 0 { "" } else { "\n  " }, clean_line(line));
     }
 }
 
