@@ -5,19 +5,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
+use blake3::hazmat::ChainingValue;
 use rustix::fs::{Advice, FileType, OFlags};
 use rustix::io::Errno;
 
 use super::probe::Probe;
 use crate::digest::Digest;
+use crate::digest::pieces::{self, PIECE};
 
 /// Bytes read at once: small enough to stay in a core's own cache until they are hashed.
 const BUFFER: usize = 256 * 1024;
 /// Bytes of the smallest buffer.
 const LEAST: usize = 16 * 1024;
-/// Bytes of a large file that one thread reads and hashes on its own: a whole subtree of BLAKE3's tree, so a power of two.
-const PIECE: u64 = 256 * 1024;
 /// Files from this size on are hashed by all threads.
 pub(super) const LARGE: u64 = 4 << 20;
 /// How often a file that changes under the reader is begun again.
@@ -139,7 +138,7 @@ impl Large {
     pub(super) fn new(file: OwnedFd, before: Probe, hands: usize, tries: usize) -> Self {
         // Only advice: where it is refused, reading is slower.
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-        let pieces = usize::try_from(before.size.div_ceil(PIECE)).unwrap_or(usize::MAX);
+        let pieces = pieces::count(before.size);
         Self {
             file,
             before,
@@ -154,16 +153,14 @@ impl Large {
 
     /// Hashes pieces until none is left. `saw` is told how many bytes were read, and says whether to go on.
     pub(super) fn work(&self, buffer: &mut Vec<u8>, saw: impl Fn(u64) -> bool) {
-        let length = usize::try_from(PIECE).unwrap_or(usize::MAX);
-        let buffer = lent(buffer, length);
-        let pieces = usize::try_from(self.before.size.div_ceil(PIECE)).unwrap_or(usize::MAX);
+        let buffer = lent(buffer, PIECE);
+        let count = pieces::count(self.before.size);
         loop {
             let piece = self.next.fetch_add(1, Ordering::Relaxed);
-            if piece >= pieces || self.torn.load(Ordering::Relaxed) {
+            if piece >= count || self.torn.load(Ordering::Relaxed) {
                 return;
             }
-            let start = piece as u64 * PIECE;
-            let wanted = usize::try_from((self.before.size - start).min(PIECE)).unwrap_or(length);
+            let (start, wanted) = pieces::span(piece, self.before.size);
             let mut got = 0;
             while got < wanted {
                 match read_at(&self.file, &mut buffer[got..wanted], start + got as u64) {
@@ -179,8 +176,7 @@ impl Large {
                     }
                 }
             }
-            let mut hasher = blake3::Hasher::new();
-            let value = hasher.set_input_offset(start).update(&buffer[..wanted]).finalize_non_root();
+            let value = pieces::value(start, &buffer[..wanted]);
             self.values.lock().unwrap_or_else(PoisonError::into_inner)[piece] = value;
             if !saw(wanted as u64) {
                 self.torn.store(true, Ordering::Relaxed);
@@ -200,7 +196,7 @@ impl Large {
         };
         if after == self.before && !self.torn.load(Ordering::Relaxed) {
             let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-            return (Outcome::Read(root(&values, after.size), after), 0);
+            return (Outcome::Read(pieces::root(&values, after.size), after), 0);
         }
         if self.tries + 1 >= TRIES {
             return (Outcome::Restless, 0);
@@ -210,26 +206,6 @@ impl Large {
             Err(errno) => (Outcome::Refused(errno), 0),
         }
     }
-}
-
-/// The digest of a file from the values of its pieces.
-fn root(values: &[ChainingValue], size: u64) -> Digest {
-    let (left, right) = halves(values, size);
-    Digest::from(hazmat::merge_subtrees_root(&left, &right, Mode::Hash))
-}
-
-fn halves(values: &[ChainingValue], size: u64) -> (ChainingValue, ChainingValue) {
-    let left = hazmat::left_subtree_len(size);
-    let (first, second) = values.split_at(usize::try_from(left / PIECE).unwrap_or(values.len()));
-    (subtree(first, left), subtree(second, size - left))
-}
-
-fn subtree(values: &[ChainingValue], size: u64) -> ChainingValue {
-    if let [value] = values {
-        return *value;
-    }
-    let (left, right) = halves(values, size);
-    hazmat::merge_subtrees_non_root(&left, &right, Mode::Hash)
 }
 
 #[cfg(test)]
@@ -242,7 +218,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = rustix::fs::open(folder.path(), OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
         let mut buffer = Vec::new();
-        let (buffered, large, piece) = (BUFFER as u64, LARGE, PIECE);
+        let (buffered, large, piece) = (BUFFER as u64, LARGE, PIECE as u64);
         for size in [
             0,
             1,

@@ -2,6 +2,8 @@
 //!
 //! Called by every module that names content. It may never see a path or a clock.
 
+pub mod pieces;
+
 use std::fmt;
 use std::str::FromStr;
 
