@@ -263,6 +263,41 @@ fn artifacts_of_earlier_runs_are_served() {
         project.read("seen.txt").unwrap(),
         "[[('notes', True, None), ('top.txt', False, 3)], ['notes/a b.txt']] tophello True"
     );
+    // What it read is in no fingerprint; who read nothing is skipped.
+    let planned = project.run(&["-n"]);
+    assert!(planned.contains("would run: the result of run"), "{planned}");
+    assert!(planned.contains("1 would run, 1 fresh"), "{planned}");
+}
+
+/// What scripts of its documentation ask the server: nothing that depends on other runs.
+#[test]
+fn a_script_that_logs_by_itself_is_skipped_the_next_time() {
+    const TRAIN: &str = "import mlflow\nfrom sklearn.linear_model import Ridge\nfrom sklearn.datasets import load_diabetes\n\
+        mlflow.set_experiment('train')\nmlflow.sklearn.autolog()\nx, y = load_diabetes(return_X_y=True)\n\
+        with mlflow.start_run() as run:\n    model = Ridge().fit(x, y)\n    \
+        mlflow.sklearn.log_model(model, name='ridge', registered_model_name='ridge')\n    \
+        mlflow.log_params({'a': 1})\n    mlflow.set_tag('stage', 'dev')\n    \
+        with mlflow.start_run(nested=True):\n        mlflow.log_metric('inner', 2)\n\
+        c = mlflow.MlflowClient()\nassert c.get_run(run.info.run_id).data.params['a'] == '1'\n\
+        assert len(c.search_runs([run.info.experiment_id], f\"tags.mlflow.parentRunId = '{run.info.run_id}'\")) == 1\n";
+    let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
+    let Some(python) = python::with("mlflow-full", FULL) else { return };
+    let project = Project::new(folder.path());
+    project.write("train.py", TRAIN);
+    project.write(
+        "Amlfile",
+        &format!(
+            "format = 1\n[environments.py]\nuser_managed = true\ninterpreter = \"{}\"\n\
+             variables = {{ MLFLOW_DISABLE_TELEMETRY = \"true\", GIT_PYTHON_REFRESH = \"quiet\" }}\n\
+             [experiments.train]\nscript = \"train.py\"\nsources = [\"train.py\"]\nenvironment = \"py\"\n",
+            python.display()
+        ),
+    );
+    let first = project.run(&["train"]);
+    assert!(!first.contains("not cached"), "{first}");
+    assert!(project.run(&["models", "list"]).contains("ridge"));
+    let second = project.run(&["train"]);
+    assert!(second.contains("up to date"), "{second}");
 }
 
 #[test]

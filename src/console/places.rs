@@ -72,6 +72,7 @@ impl<'a> Places<'a> {
             | Reason::Forced
             | Reason::LastRunFailed { .. }
             | Reason::InputsMoved { .. }
+            | Reason::LastRunNotCached { .. }
             | Reason::ParamChanged { .. }
             | Reason::SourceChanged { .. }
             | Reason::MoreFiles { .. }

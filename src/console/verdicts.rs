@@ -31,6 +31,9 @@ pub fn phrase(reason: &Reason) -> String {
             format!("the last run ended as {} (run {})", clean(status), run.short())
         }
         Reason::InputsMoved { run } => format!("its sources or inputs changed while run {} was going on", run.short()),
+        Reason::LastRunNotCached { run } => {
+            format!("the result of run {0} is not reused (`amlrun runs show {0}` says why)", run.short())
+        }
         Reason::CommandChanged { was, is } => command(was, is),
         Reason::ParamChanged { name, was, is } => change("", name, was.as_deref(), is.as_deref()),
         Reason::VariableChanged { name, was, is } => change("variable ", name, was.as_deref(), is.as_deref()),

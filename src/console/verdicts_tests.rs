@@ -49,6 +49,11 @@ fn every_reason_has_its_text_and_its_wire_form() {
         &format!(r#"{{"kind":"inputs-moved","run":"{id}"}}"#),
     );
     check(
+        Reason::LastRunNotCached { run: run() },
+        "the result of run 1a2b3c4d is not reused (`amlrun runs show 1a2b3c4d` says why)",
+        &format!(r#"{{"kind":"last-run-not-cached","run":"{id}"}}"#),
+    );
+    check(
         Reason::CommandChanged { was: list(&["script", "a.py", "--x"]), is: list(&["script", "a.py", "--y"]) },
         "command: `--x` -> `--y`",
         r#"{"kind":"command-changed","was":["script","a.py","--x"],"is":["script","a.py","--y"]}"#,

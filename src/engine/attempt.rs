@@ -261,7 +261,7 @@ fn once(
     };
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
-    let logged = tracked.map(|tracked| (tracked.read(world, &mut ended.outcome, &launch.log), tracked));
+    let logged = tracked.map(|mut tracked| (tracked.read(world, &mut ended.outcome, &launch.log), tracked));
     ranks::note(job, &mut ended, &tail);
     if let Outcome::Failed { .. } = ended.outcome {
         ended.notes.extend(hints::unseen(world.root, job, &staged, tail.make_contiguous()));

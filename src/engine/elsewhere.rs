@@ -316,7 +316,7 @@ impl There<'_> {
     fn bring_back(&mut self, mut outcome: Outcome, usage: Usage, tail: Vec<String>) -> Result<attempt::Once, Stop> {
         let (world, run, job) = (self.bench.world, self.begun.run.clone(), self.job);
         let log = world.state.join("runs").join(&run.0).join("user_logs").join("std_log.txt");
-        let logged = self.bring_log()?.map(|tracked| (tracked.read(world, &mut outcome, &log), tracked));
+        let logged = self.bring_log()?.map(|mut tracked| (tracked.read(world, &mut outcome, &log), tracked));
         let cwd = self.folder.join(job.source_directory.as_path());
         std::fs::create_dir_all(&cwd)
             .map_err(|error| Stop::Failed(format!("could not make {}: {error}", cwd.display())))?;

@@ -34,6 +34,8 @@ pub(super) struct Tracked {
     all: Vec<String>,
     /// Whether Azure ML's own SDK was asked for.
     is_sdk: bool,
+    /// Whether the tracking server told it what other runs left.
+    is_told_of_others: bool,
 }
 
 /// Makes the folder of a run, and adds the variables by which the job knows it and the tracking server; none in a container,
@@ -71,7 +73,7 @@ pub(super) fn begin(
         shim::path(variables, &package);
     }
     let (run, secrets) = (begun.run.0.clone(), Secrets::new(&all));
-    Some(Tracked { run, folder, secrets, all, is_sdk: shim::is_sdk(variables) })
+    Some(Tracked { run, folder, secrets, all, is_sdk: shim::is_sdk(variables), is_told_of_others: false })
 }
 
 fn user(world: &World<'_>) -> String {
@@ -82,7 +84,14 @@ fn user(world: &World<'_>) -> String {
 impl Tracked {
     /// What a run elsewhere logged, brought here.
     pub(super) fn brought(folder: Folder, secrets: &[String], is_sdk: bool) -> Self {
-        Self { run: String::new(), folder, secrets: Secrets::new(secrets), all: Vec::new(), is_sdk }
+        Self {
+            run: String::new(),
+            folder,
+            secrets: Secrets::new(secrets),
+            all: Vec::new(),
+            is_sdk,
+            is_told_of_others: false,
+        }
     }
 
     /// What nobody may be told that reads the job's output.
@@ -103,9 +112,9 @@ impl Tracked {
 
     /// Reads what was logged, when the process has ended and its `output` is whole. A script that said that its run failed has
     /// not succeeded.
-    pub(super) fn read(&self, world: &World<'_>, outcome: &mut Outcome, output: &Path) -> Logged {
+    pub(super) fn read(&mut self, world: &World<'_>, outcome: &mut Outcome, output: &Path) -> Logged {
         if let Some(server) = world.tracking {
-            server.let_go(&self.run);
+            self.is_told_of_others = server.let_go(&self.run);
         }
         self.hear_sdk(output);
         let mut logged = self.folder.read().unwrap_or_default();
@@ -132,6 +141,13 @@ impl Tracked {
         match keep(world, &self.folder, &self.secrets) {
             Ok(kept) => ended.kept.extend(kept),
             Err(why) => ended.notes.push(format!("its artifacts could not be kept: {why}")),
+        }
+        if self.is_told_of_others && ended.cached {
+            ended.cached = false;
+            ended.notes.push(
+                "it read what other runs left through the tracking server, which no fingerprint holds: the result is not cached"
+                    .to_owned(),
+            );
         }
         let lost = locate(world, &mut logged, &ended.outputs.iter().chain(&ended.kept));
         ended.notes.extend(lost);

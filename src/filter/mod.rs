@@ -69,6 +69,16 @@ enum Order {
 pub struct Filter(Vec<(Key, Test)>);
 
 impl Filter {
+    /// Whether a clause wants a key to be this text, so that nothing else can fit.
+    #[must_use]
+    pub fn demands(&self, space: Space, name: &str, text: &str) -> bool {
+        let is_it = |key: &Key| key.space == space && key.name.eq_ignore_ascii_case(name);
+        self.0.iter().any(|(key, test)| match test {
+            Test::Compare(Order::Equal, Is::Text(wanted)) => is_it(key) && wanted == text,
+            _ => false,
+        })
+    }
+
     /// Reads a filter; an empty text holds for all.
     ///
     /// # Errors

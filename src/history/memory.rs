@@ -128,6 +128,7 @@ impl History for MemoryHistory {
             status: run.status.name().to_owned(),
             fingerprint: run.begun.fingerprint.clone(),
             inputs_moved: ended.inputs_moved,
+            cached: ended.cached,
         }))
     }
 

@@ -66,6 +66,8 @@ pub struct Last {
     pub fingerprint: Fingerprint,
     /// Whether its inputs moved while it ran.
     pub inputs_moved: bool,
+    /// Whether its result may be reused, as far as the run itself goes.
+    pub cached: bool,
 }
 
 /// What is asked of the judge besides.
@@ -154,6 +156,8 @@ pub fn reasons(
                 reasons.push(Reason::InputsMoved { run: last.run.clone() });
             } else if last.status != "Completed" {
                 reasons.push(Reason::LastRunFailed { run: last.run.clone(), status: last.status.clone() });
+            } else if reasons.is_empty() && !last.cached {
+                reasons.push(Reason::LastRunNotCached { run: last.run.clone() });
             }
         }
     }

@@ -27,6 +27,11 @@ pub enum Reason {
     InputsMoved {
         run: RunId,
     },
+    /// The last run of the same fingerprint ended well, and its result is not to be reused: what it read is in no fingerprint,
+    /// or the job said `cache = false` then.
+    LastRunNotCached {
+        run: RunId,
+    },
     CommandChanged {
         was: Vec<String>,
         is: Vec<String>,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -117,6 +117,8 @@ pub(super) struct Live {
     pub(super) about: Follow,
     token: Digest,
     state: Mutex<State>,
+    /// Whether the run was told what other runs left: that is in no fingerprint.
+    told_of_others: AtomicBool,
 }
 
 /// What is known of a run that goes on, from its log; and the log.
@@ -131,6 +133,12 @@ pub(super) struct State {
 }
 
 impl Live {
+    /// Says that an answer depends on other runs than this one: on what they left, or on there being none. Its result is not
+    /// reused then.
+    pub(super) fn tell_of_others(&self) {
+        self.told_of_others.store(true, Ordering::Relaxed);
+    }
+
     /// The state, held: what is read in it stays so until what follows from it is written.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -170,7 +178,7 @@ pub struct Server {
 
 pub(super) struct Shared {
     live: Mutex<Vec<Arc<Live>>>,
-    pub(super) earlier: Box<dyn Earlier>,
+    earlier: Box<dyn Earlier>,
     /// The experiments of the project.
     pub(super) experiments: Vec<String>,
     connections: AtomicUsize,
@@ -210,25 +218,42 @@ impl Server {
             set("MLFLOW_EXPERIMENT_ID", &mlflow::experiment_id(&about.experiment)),
             set("MLFLOW_EXPERIMENT_NAME", &about.experiment),
         ];
-        let live = Live { about, token: Digest::of(token.as_bytes()), state: Mutex::default() };
+        let live = Live {
+            about,
+            token: Digest::of(token.as_bytes()),
+            state: Mutex::default(),
+            told_of_others: AtomicBool::new(false),
+        };
         self.shared.live().push(Arc::new(live));
         variables
     }
 
-    /// Serves a run no more: when this returns, nothing is written to its folder.
-    pub fn let_go(&self, run: &str) {
+    /// Serves a run no more: when this returns, nothing is written to its folder. Tells whether it was told of other runs.
+    pub fn let_go(&self, run: &str) -> bool {
         let mut live = self.shared.live();
         let found = live.iter().position(|live| live.about.run == run).map(|at| live.swap_remove(at));
         drop(live);
-        if let Some(live) = found {
-            let mut state = live.state();
-            state.file = None;
-            state.is_over = true;
-        }
+        let Some(live) = found else { return false };
+        let mut state = live.state();
+        state.file = None;
+        state.is_over = true;
+        live.told_of_others.load(Ordering::Relaxed)
     }
 }
 
 impl Shared {
+    /// The record, for an answer to a run that depends on it.
+    pub(super) fn earlier(&self, live: &Live) -> &dyn Earlier {
+        live.tell_of_others();
+        &*self.earlier
+    }
+
+    /// The register of models, for an answer that may not depend on it; whoever finds that it does says so
+    /// ([`Live::tell_of_others`]).
+    pub(super) fn register(&self) -> Vec<Registered> {
+        self.earlier.models()
+    }
+
     /// The number for the next version of a model, whose newest on record is this.
     pub(super) fn number(&self, name: &str, newest: u32) -> u32 {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -82,14 +82,15 @@ fn older(row: &Row<'_>) -> rusqlite::Result<Past> {
 
 /// The last run of a job that is over.
 pub(super) fn last(connection: &Connection, job: &JobName) -> rusqlite::Result<Option<Last>> {
-    let sql = "SELECT id, status, fingerprint, inputs_moved FROM run WHERE job = ?1 AND ended IS NOT NULL
+    let sql = "SELECT id, status, fingerprint, inputs_moved, cached FROM run WHERE job = ?1 AND ended IS NOT NULL
         ORDER BY seq DESC";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([&job.0])?;
     while let Some(row) = rows.next()? {
         let Ok(fingerprint) = from_json(row, 2) else { continue };
         let inputs_moved = row.get::<_, Option<bool>>(3)?.unwrap_or_default();
-        return Ok(Some(Last { run: RunId(row.get(0)?), status: row.get(1)?, fingerprint, inputs_moved }));
+        let cached = row.get::<_, Option<bool>>(4)?.unwrap_or_default();
+        return Ok(Some(Last { run: RunId(row.get(0)?), status: row.get(1)?, fingerprint, inputs_moved, cached }));
     }
     Ok(None)
 }

@@ -85,14 +85,17 @@ fn listed(folder: &Path, prefix: &str) -> io::Result<Vec<Value>> {
 }
 
 /// The run on record and the path among what it left that a path of the artifact store stands for.
-fn earlier(shared: &Shared, path: &str) -> Option<Artifact> {
+fn earlier(shared: &Shared, live: &Live, path: &str) -> Option<Artifact> {
     let parts = safe(path).ok()?;
     match parts.as_slice() {
         [_, "models", id, "artifacts", rest @ ..] => {
-            let (run, _) = shared.earlier.logged_model(id)?;
-            shared.earlier.artifact(&run, &[&[MODELS, id], rest].concat().join("/"))
+            let earlier = shared.earlier(live);
+            let (run, _) = earlier.logged_model(id)?;
+            earlier.artifact(&run, &[&[MODELS, id], rest].concat().join("/"))
         }
-        [_, run, "artifacts", rest @ ..] => shared.earlier.artifact(run, &rest.join("/")),
+        [_, run, "artifacts", rest @ ..] if *run != live.about.run => {
+            shared.earlier(live).artifact(run, &rest.join("/"))
+        }
         _ => None,
     }
 }
@@ -134,8 +137,8 @@ pub(super) fn of_run(asked: &Asked<'_>) -> Answered {
     let (listed, shown) = match own {
         Ok((folder, shown)) => (listed(&folder.join(&path), &path)?, shown),
         Err(wrong) => {
-            let run = asked.shared.earlier.runs().into_iter().find(|run| run.id == id).ok_or(wrong)?;
-            let listed = match asked.shared.earlier.artifact(&id, &path) {
+            let run = asked.shared.earlier(asked.live).runs().into_iter().find(|run| run.id == id).ok_or(wrong)?;
+            let listed = match asked.shared.earlier(asked.live).artifact(&id, &path) {
                 Some(Artifact::Folder(entries)) => recorded(entries, &path),
                 _ => Vec::new(),
             };
@@ -163,7 +166,7 @@ pub(super) fn answer(
             let path = query(&head.query).get("path").and_then(text).unwrap_or_default();
             let path = path.trim_end_matches('/');
             let listed = place(live, path).and_then(|at| Ok(files(&listed(&at, "")?)));
-            return Ok(told(listed.or_else(|wrong| match earlier(shared, path) {
+            return Ok(told(listed.or_else(|wrong| match earlier(shared, live, path) {
                 Some(Artifact::Folder(entries)) => Ok(files(&recorded(entries, ""))),
                 // A file is no folder: it has nothing in it.
                 Some(Artifact::File(..)) => Ok(json!({})),
@@ -172,7 +175,7 @@ pub(super) fn answer(
         }
         ("GET", Ok(path)) if place(live, &path).is_err_and(|wrong| wrong.status == 404) => {
             connection.body(head)?;
-            return Ok(match earlier(shared, &path) {
+            return Ok(match earlier(shared, live, &path) {
                 Some(Artifact::File(file, length)) => {
                     Answer { status: 200, kind: "application/octet-stream", body: Body::File(file, length) }
                 }

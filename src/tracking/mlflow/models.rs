@@ -63,7 +63,7 @@ pub(super) fn create(asked: &Asked<'_>) -> Answered {
 /// `GET logged-models/ID`: also one of an earlier run.
 pub(super) fn get(asked: &Asked<'_>, id: &str) -> Answered {
     let model = match known(asked, id) {
-        Err(wrong) => asked.shared.earlier.logged_model(id).map(|(_, model)| model).ok_or(wrong)?,
+        Err(wrong) => asked.shared.earlier(asked.live).logged_model(id).map(|(_, model)| model).ok_or(wrong)?,
         own => own?,
     };
     Ok(json!({ "model": model }))

@@ -14,7 +14,7 @@ const REGISTERED: &str = "mlflow.registered_model.";
 
 /// Every version that a script sees, by name and number: those of the record, those of its own run, with its aliases.
 fn versions(asked: &Asked<'_>, logged: &Logged) -> Vec<Registered> {
-    let mut all = asked.shared.earlier.models();
+    let mut all = asked.shared.register();
     let own = logged.own.models.iter().filter_map(|model| {
         Some(Registered {
             name: model.name.clone(),
@@ -38,6 +38,14 @@ fn versions(asked: &Asked<'_>, logged: &Logged) -> Vec<Registered> {
     }
     all.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
     all
+}
+
+/// Marks an answer about these versions, or about there being none, unless they are the run's own.
+fn tell<'v>(asked: &Asked<'_>, versions: impl IntoIterator<Item = &'v Registered>) {
+    let mut versions = versions.into_iter().peekable();
+    if versions.peek().is_none() || versions.any(|of| of.run != asked.live.about.run) {
+        asked.live.tell_of_others();
+    }
 }
 
 /// When a name was registered; none where it was not.
@@ -111,6 +119,10 @@ pub(super) fn get(asked: &Asked<'_>) -> Answered {
     let mut state = asked.live.state();
     let logged = asked.live.logged(&mut state)?;
     let versions = versions(asked, logged);
+    if !logged.own.properties.contains_key(&format!("{REGISTERED}{name}")) || versions.iter().any(|of| of.name == name)
+    {
+        tell(asked, versions.iter().filter(|of| of.name == name));
+    }
     let at = since(logged, &versions, &name).ok_or_else(|| no_model(&name))?;
     Ok(json!({ "registered_model": model(&name, at, &versions) }))
 }
@@ -199,6 +211,7 @@ pub(super) fn search(asked: &Asked<'_>) -> Answered {
     let versions = versions(asked, logged);
     let own = logged.own.properties.keys().filter_map(|name| name.strip_prefix(REGISTERED));
     let names: BTreeSet<&str> = versions.iter().map(|of| of.name.as_str()).chain(own).collect();
+    asked.live.tell_of_others();
     let names = names.into_iter().filter(fits);
     let all = names.filter_map(|name| Some(model(name, since(logged, &versions, name)?, &versions))).collect();
     Ok(page(asked, "registered_models", all))
@@ -214,6 +227,9 @@ pub(super) fn search_versions(asked: &Asked<'_>) -> Answered {
         if fits(&of, &clauses)? {
             found.push(of);
         }
+    }
+    if !clauses.iter().any(|(name, value, is_same)| name == "run_id" && *value == asked.live.about.run && *is_same) {
+        asked.live.tell_of_others();
     }
     found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)).then_with(|| b.version.cmp(&a.version)));
     Ok(page(asked, "model_versions", found.iter().map(shown).collect()))
@@ -283,7 +299,9 @@ pub(super) fn version(asked: &Asked<'_>) -> Answered {
 fn one(asked: &Asked<'_>, is_it: impl Fn(&Registered) -> bool) -> Result<Option<Registered>, Wrong> {
     let mut state = asked.live.state();
     let logged = asked.live.logged(&mut state)?;
-    Ok(versions(asked, logged).into_iter().find(is_it))
+    let found = versions(asked, logged).into_iter().find(is_it);
+    tell(asked, &found);
+    Ok(found)
 }
 
 fn asked_version(asked: &Asked<'_>) -> Result<Registered, Wrong> {

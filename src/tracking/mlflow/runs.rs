@@ -187,7 +187,7 @@ pub(super) fn get(asked: &Asked<'_>) -> Answered {
             return Ok(json!({ "run": shown.whole() }));
         }
     }
-    let found = asked.shared.earlier.runs().into_iter().find(|run| run.id == id);
+    let found = asked.shared.earlier(live).runs().into_iter().find(|run| run.id == id);
     let found = found.ok_or_else(|| Wrong::absent(format!("Run with id={id} not found")))?;
     Ok(json!({ "run": Shown::recorded(&found).whole() }))
 }
@@ -219,7 +219,7 @@ pub(super) fn history(asked: &Asked<'_>) -> Answered {
             return Ok(answer(logged, which.as_deref()));
         }
     }
-    let logged = asked.shared.earlier.logged(&id);
+    let logged = asked.shared.earlier(live).logged(&id);
     let logged = logged.ok_or_else(|| Wrong::absent(format!("Run with id={id} not found")))?;
     Ok(answer(&logged, None))
 }

@@ -8,6 +8,10 @@ use super::runs::Shown;
 use super::{Answered, Asked, Wrong, experiment_id, text};
 use crate::filter::{self, Filter, Is, Key, Space};
 
+/// What the runs within a run are found by, and a run itself.
+const PARENT: (Space, &str) = (Space::Tag, "mlflow.parentRunId");
+const OWN: (Space, &str) = (Space::Attribute, "run_id");
+
 /// What a key of a filter stands for.
 fn value(run: &Shown, key: &Key) -> Option<Is> {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are exact in a double")]
@@ -41,7 +45,7 @@ fn compare(a: &Is, b: &Is) -> Ordering {
 }
 
 /// Every run that a script sees.
-fn all(asked: &Asked<'_>) -> Result<Vec<Shown>, Wrong> {
+fn all(asked: &Asked<'_>, filter: &Filter) -> Result<Vec<Shown>, Wrong> {
     let live = asked.live;
     let mut state = live.state();
     let logged = live.logged(&mut state)?;
@@ -50,7 +54,11 @@ fn all(asked: &Asked<'_>) -> Result<Vec<Shown>, Wrong> {
         std::iter::once(None).chain(children).filter_map(|of| Shown::live(live, logged, of)).collect();
     drop(state);
     let own = &live.about.run;
-    all.extend(asked.shared.earlier.runs().iter().filter(|run| run.id != *own).map(Shown::recorded));
+    // No other run fits then, whatever is on record.
+    if [PARENT, OWN].iter().any(|(space, name)| filter.demands(*space, name, own)) {
+        return Ok(all);
+    }
+    all.extend(asked.shared.earlier(live).runs().iter().filter(|run| run.id != *own).map(Shown::recorded));
     Ok(all)
 }
 
@@ -74,7 +82,7 @@ pub(super) fn runs(asked: &Asked<'_>) -> Answered {
         "DELETED_ONLY" | "2" => run.is_deleted,
         _ => !run.is_deleted,
     };
-    let mut found = all(asked)?;
+    let mut found = all(asked, &filter)?;
     found.retain(|run| seen(run) && experiments.contains(&experiment_id(&run.experiment)));
     found.retain(|run| filter.holds(&|key| value(run, key)));
     found.sort_by(|a, b| {
