@@ -183,7 +183,7 @@ impl There<'_> {
         let secrets = variables::secrets(world, self.job);
         let contents = Contents::new(world, self.task);
         let mut parcel: Parcel = pack(self.job, self.begun, &contents, recipe, own, secrets).map_err(Stop::Failed)?;
-        aside::pack(self.bench, &mut parcel);
+        aside::pack(self.bench, self.begun, &mut parcel);
         let remote = self.remote;
         self.patiently(on_record, &mut |tell| {
             remote.prepare(&parcel, &contents, &mut |line| {

@@ -169,6 +169,16 @@ impl Live {
     }
 }
 
+/// The variables by which MLflow's client knows the run that it is in, wherever its server is.
+#[must_use]
+pub fn identities(run: &str, experiment: &str) -> [(String, String); 3] {
+    [
+        ("MLFLOW_RUN_ID".to_owned(), run.to_owned()),
+        ("MLFLOW_EXPERIMENT_ID".to_owned(), mlflow::experiment_id(experiment)),
+        ("MLFLOW_EXPERIMENT_NAME".to_owned(), experiment.to_owned()),
+    ]
+}
+
 /// The server of an invocation.
 pub struct Server {
     shared: Arc<Shared>,
@@ -211,13 +221,8 @@ impl Server {
         let Some(port) = *self.port.get_or_init(|| listen(&self.shared)) else { return Vec::new() };
         let token = uuid::Uuid::new_v4().simple().to_string() + &uuid::Uuid::new_v4().simple().to_string();
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let variables = vec![
-            set(ADDRESS, &format!("http://127.0.0.1:{port}")),
-            set(TOKEN, &token),
-            set("MLFLOW_RUN_ID", &about.run),
-            set("MLFLOW_EXPERIMENT_ID", &mlflow::experiment_id(&about.experiment)),
-            set("MLFLOW_EXPERIMENT_NAME", &about.experiment),
-        ];
+        let mut variables = vec![set(ADDRESS, &format!("http://127.0.0.1:{port}")), set(TOKEN, &token)];
+        variables.extend(identities(&about.run, &about.experiment));
         let live = Live {
             about,
             token: Digest::of(token.as_bytes()),

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_copy_has_the_bytes_and_their_digest_whatever_their_number() {
         let long = usize::try_from(LONG).unwrap();
-        let bytes: Vec<u8> = (0..long + PIECE + 1).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        let bytes: Vec<u8> = (0..=long + PIECE).map(|i| u8::try_from(i % 251).unwrap()).collect();
         for length in [0, 1, CHUNK, CHUNK + 1, long - 1, long, long + 1, long + PIECE + 1] {
             for skipped in [0, length / 2] {
                 let mut from = tempfile::tempfile().unwrap();

@@ -3,7 +3,7 @@
 # always speak the same protocol; kept in the target's folder by content, since supervisors outlive connections.
 #
 # Paths are texts whose characters are the bytes of the path (latin-1). Everything made here is the user's alone.
-import errno, fcntl, hashlib, json, os, re, shutil, signal, stat, subprocess, sys, threading, time
+import errno, fcntl, hashlib, json, os, re, select, shutil, signal, socket, stat, subprocess, sys, threading, time
 
 PASSED = ("PATH HOME USER LOGNAME SHELL LANG LANGUAGE TERM TZ TMPDIR TEMP TMP LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR "
           "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy "
@@ -787,12 +787,62 @@ def environment_of(spec, secrets, given):
     return variables
 
 
+class Tracking:
+    """The tracking server of a run that goes on: it listens before the job begins, and answers from a thread of this process,
+    which is begun after the job's process was forked."""
+
+    IDENTITIES = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+
+    def __init__(self, spec, variables, cwd):
+        self.listening, self.held, self.over = None, threading.RLock(), threading.Event()
+        own = spec["variables"]
+        if "AMLRUN_TRACKING" not in own or not all(name in own for name in self.IDENTITIES):
+            return
+        try:
+            self.listening = socket.socket()
+            self.listening.bind(("127.0.0.1", 0))
+            self.listening.listen(128)
+        except OSError:
+            # Without a server, the client is not to be told of a run that it could not find.
+            self.listening = None
+            for name in self.IDENTITIES:
+                variables.pop(name, None)
+            return
+        self.token = os.urandom(32).hex()
+        self.folder = os.path.normpath(os.path.join(os.fsdecode(cwd), own["AMLRUN_TRACKING"]))
+        run, experiment, name = (own[name] for name in self.IDENTITIES)
+        self.about = {"run": run, "experiment": experiment, "experiment_name": name, "name": own.get("AMLRUN_JOB", run),
+                      "user": variables.get("USER", ""), "started": int(time.time() * 1000)}
+        variables["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:%d" % self.listening.getsockname()[1]
+        variables["MLFLOW_TRACKING_TOKEN"] = self.token
+        for name in ("NO_PROXY", "no_proxy"):
+            if any(variables.get(proxy) for proxy in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")):
+                variables[name] = ",".join(part for part in (variables.get(name), "127.0.0.1") if part)
+
+    def begin(self):
+        if self.listening is not None:
+            threading.Thread(target=self.answer, daemon=True).start()
+
+    def answer(self):
+        # Compiled when somebody asks: most jobs do not.
+        select.select([self.listening], [], [])
+        space = {"__name__": "tracking"}
+        exec(compile(TRACKING, "mlflow.py", "exec"), space)  # noqa: F821 (see mod.rs)
+        space["tracking_server"](self.listening, self.folder, self.about, self.token, self.held, self.over).serve_forever()
+
+    def end(self):
+        """When this returns, nothing is written any more."""
+        with self.held:
+            self.over.set()
+
+
 def carry_out(folder, spec, told, given, mark=None, parent=None):
     """Starts the job, follows it, and says how it ended. Where a parent is given its end is a request to end, too, which
     gives as little time as its SIGTERM does."""
     root = os.path.join(raw_path(folder), b"root")
     cwd = os.path.join(root, raw(spec["cwd"])) if spec["cwd"] else root
     variables = environment_of(spec, told.get("secrets", {}), given)
+    tracking = Tracking(spec, variables, cwd)
     log = os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     begun = os.open(os.path.join(folder, "begun"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     about = dict(mark or {}, time=time.time(), host=os.uname().nodename, pid=os.getpid())
@@ -809,6 +859,7 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
                                    preexec_fn=lambda: ready_to_run(told.get("umask", 0o022)))
     except OSError as error:
         return {"broken": "could not run `%s` in %s: %s" % (spec["argv"][0], shown(cwd), error.strerror)}
+    tracking.begin()
     began, ending, since, killed = time.monotonic(), None, 0.0, False
     while True:
         pid, code, used = os.wait4(process.pid, os.WNOHANG)
@@ -835,6 +886,7 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
     end(process.pid, signal.SIGKILL)
     if ending:
         end_marked(spec["run"])
+    tracking.end()
     os.fsync(log)
     status = {"cpu_ms": int((used.ru_utime + used.ru_stime) * 1000), "peak_memory": used.ru_maxrss * 1024}
     if ending:

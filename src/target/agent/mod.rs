@@ -18,8 +18,16 @@ pub use wire::{Connector, Link, Trouble};
 use crate::relpath::RelPath;
 
 /// The program that is sent over.
-const PROGRAM: &str =
-    concat!(include_str!("agent.py"), include_str!("slurm.py"), include_str!("ray.py"), include_str!("main.py"));
+const PROGRAM: &str = concat!(
+    include_str!("agent.py"),
+    include_str!("slurm.py"),
+    include_str!("ray.py"),
+    // Only few jobs log to it: a text until then, which no other start has to compile.
+    "\nTRACKING = r'''",
+    include_str!("mlflow.py"),
+    "'''\n",
+    include_str!("main.py")
+);
 
 /// A path as the protocol writes it: a text whose characters are the bytes of the path.
 fn written(path: &RelPath) -> String {
