@@ -2,7 +2,7 @@
 //! again as often as `retries` says.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub struct Task {
     pub publish: bool,
     /// How it alone is ended before its time.
     pub stop: Stop,
+    /// Where what it logs is put while it runs elsewhere, for the policy of its sweep; none for what is no trial.
+    pub follow: Option<PathBuf>,
 }
 
 /// What a worker tells while it goes on.

@@ -4,14 +4,15 @@
 //! What is known of the run is on record before it is submitted, and stays there until its result is: so it is never
 //! submitted twice and never lost, whatever dies in between. A connection that breaks is not the end of a run.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::attempt::{self, Bench, Done, Note, Task};
 use super::parcel::{Contents, pack};
 use super::stage::Staged;
-use super::sweeping::stop;
+use super::sweeping::{follow, stop};
 use super::tracked::Tracked;
 use super::{aside, ranks, recover, variables};
 use crate::event::Stream;
@@ -35,6 +36,11 @@ const TRIES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 
 /// What is told where a log is not taken.
 const LEFT_OUT: &str = "what the script logged is left out: not all of its `secrets` are set here";
+
+/// Where what is followed of a run is put, as it grows.
+pub(super) fn followed(scratch: &Path, run: &RunId) -> PathBuf {
+    scratch.join(&run.0).with_extension("followed")
+}
 
 /// Why an attempt goes no further here.
 enum Stop {
@@ -61,6 +67,7 @@ pub fn bring_to_record(bench: Bench<'_>, job: JobId, begun: Begun, target: usize
         attached: true,
         publish: false,
         stop: stop::Stop::default(),
+        follow: None,
     };
     match bench.world.remotes.get(&target) {
         Some(remote) => carry_out(bench, &task, &**remote, tell),
@@ -81,6 +88,9 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, remote: &dyn Remote, tell: &mut 
         let mut there = There { bench, task, job, remote, begun: &begun, folder: &folder, waiting: false, tell };
         let done = there.attempt(attached);
         recover::remove_run(&folder);
+        if let Some(scratch) = &task.follow {
+            recover::remove_run(&followed(scratch, &begun.run));
+        }
         let (ended, contents, tail, hold) = match done {
             Ok(done) => done,
             Err(Stop::Moved) => return Done::Moved,
@@ -90,7 +100,8 @@ pub fn carry_out(bench: Bench<'_>, task: &Task, remote: &dyn Remote, tell: &mut 
         };
         let failed = !matches!(ended.outcome, Outcome::Succeeded | Outcome::Canceled);
         let is_for_record = !task.publish && job.role != Role::Trial;
-        if !failed || is_for_record || begun.attempt > job.retries || bench.cancel.state() != CancelState::Run {
+        let is_wanted = bench.cancel.state() == CancelState::Run && task.stop.why().is_none();
+        if !failed || is_for_record || begun.attempt > job.retries || !is_wanted {
             return Done::Ended { ended: Box::new(ended), contents, tail, began: true, hold };
         }
         let delay = attempt::delay(begun.attempt);
@@ -166,6 +177,9 @@ impl There<'_> {
             if self.bench.cancel.state() != CancelState::Run {
                 return Err(if submitted { Stop::Detached } else { Stop::Canceled });
             }
+            if !submitted && self.task.stop.why().is_some() {
+                return Err(Stop::Canceled);
+            }
         }
     }
 
@@ -219,7 +233,8 @@ impl There<'_> {
         let record = world.state.join("runs").join(&run.0);
         let path = record.join("user_logs").join("std_log.txt");
         let secrets: Vec<String> = variables::secrets(world, self.job).into_values().collect();
-        let mut from = Offsets::default();
+        let mut from = Offsets { followed: self.to_follow(), ..Offsets::default() };
+        let mut is_asked_to_end = false;
         // What was heard before is not told again. A log that secrets were cut out of has another length than the one there:
         // it is taken anew.
         if secrets.is_empty() {
@@ -236,11 +251,17 @@ impl There<'_> {
         loop {
             let remote = self.remote;
             let look = self.patiently(true, &mut |_| remote.look(&run, &from))?;
-            let quiet = look.log.is_empty() && look.files.is_empty();
+            let quiet = look.log.is_empty() && look.files.is_empty() && look.followed.is_empty();
             from.log += look.log.len() as u64;
             for (name, bytes) in look.files {
                 *from.files.entry(name.clone()).or_default() += bytes.len() as u64;
                 append(&logs.join(name.as_path()), &bytes).map_err(Stop::Failed)?;
+            }
+            for (path, bytes) in look.followed {
+                *from.followed.entry(path.clone()).or_default() += bytes.len() as u64;
+                if let Some(scratch) = &self.task.follow {
+                    append(&followed(scratch, &run).join(path.as_path()), &bytes).map_err(Stop::Failed)?;
+                }
             }
             let tell = &mut *self.tell;
             let mut mail = |report: Report| match report {
@@ -284,6 +305,10 @@ impl There<'_> {
             if self.bench.cancel.state() != CancelState::Run {
                 return Err(Stop::Detached);
             }
+            if !is_asked_to_end && self.task.stop.why().is_some() {
+                is_asked_to_end = true;
+                self.patiently(true, &mut |_| remote.end(&run, false))?;
+            }
             if quiet {
                 wait(self.bench, pause);
                 pause = (pause * 5 / 4).min(LOOKS.1);
@@ -292,6 +317,15 @@ impl There<'_> {
                 wait(self.bench, LOOKS.0);
             }
         }
+    }
+
+    /// What is followed while the run goes on: of a trial the metric files that grow, and what is logged.
+    fn to_follow(&self) -> BTreeMap<RelPath, u64> {
+        if self.task.follow.is_none() {
+            return BTreeMap::new();
+        }
+        let log = aside::folder().and_then(|folder| RelPath::new(Folder::at(folder.as_path().to_owned()).log()).ok());
+        follow::series_of(self.job).map(|(path, _)| path.clone()).chain(log).map(|path| (path, 0)).collect()
     }
 
     /// Brings back what the script logged; where that is not to be had, it logged nothing. None where a secret is not known

@@ -131,6 +131,7 @@ impl Engine<'_, '_, '_> {
             attached: false,
             publish: declared.role != Role::Trial,
             stop: self.stop_of(job),
+            follow: (declared.role == Role::Trial).then(|| self.scratch()),
         }
     }
 }

@@ -75,7 +75,8 @@ pub fn serve(bench: Bench<'_>, orders: &Mutex<Receiver<Order>>, mail: &SyncSende
             Ok(Order::Run(task)) => {
                 let job = task.job;
                 let cancel = Either { all: bench.cancel, own: &task.stop };
-                let bench = Bench { cancel: &cancel, ..bench };
+                // A job elsewhere tells the end of all, which it outlives, from its own.
+                let bench = if task.elsewhere.is_some() { bench } else { Bench { cancel: &cancel, ..bench } };
                 let done = attempt::carry_out(bench, &task, &mut |note| drop(mail.send(Mail::Note(job, note))));
                 Mail::Done(job, done)
             }

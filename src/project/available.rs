@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{EnvironmentKind, Experiment, Isolation, Project, TargetKind};
-use super::sweep::{Rule, Sweep};
+use super::model::{EnvironmentKind, Isolation, Project, TargetKind};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The target types that this build carries out.
@@ -25,8 +24,6 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
     };
     let carried: BTreeMap<usize, TargetKind> = jobs.iter().filter_map(of).collect();
     let targets: BTreeSet<usize> = jobs.iter().map(|(_, target)| *target).collect();
-    let is_remote = |target: &usize| project.targets.get(*target).is_some_and(|t| t.kind != TargetKind::Local);
-    let elsewhere: BTreeSet<usize> = jobs.iter().filter(|(_, target)| is_remote(target)).map(|(e, _)| *e).collect();
     let is_ray = |target: &usize| project.targets.get(*target).is_some_and(|t| t.kind == TargetKind::Ray);
     let on_ray: BTreeSet<&str> = jobs
         .iter()
@@ -34,8 +31,6 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         .filter_map(|(experiment, _)| project.experiments.get(*experiment).map(|e| e.name.as_str()))
         .collect();
     let experiments: BTreeSet<usize> = jobs.iter().map(|(experiment, _)| *experiment).collect();
-    let elsewhere: BTreeSet<&str> =
-        elsewhere.into_iter().filter_map(|i| project.experiments.get(i)).map(|e| e.name.as_str()).collect();
     let experiments: Vec<_> = experiments.into_iter().filter_map(|i| project.experiments.get(i)).collect();
     let environments: BTreeSet<usize> = experiments.iter().map(|experiment| experiment.environment).collect();
     let mut refuse = |what: String, span: &Span| faults.push(refusal(&what, span));
@@ -64,25 +59,13 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
             refuse("`distributed` on a target of type `ray`".into(), &distributed.span);
         }
         if let Some(sweep) = &experiment.sweep {
-            for what in of_sweep(experiment, sweep, elsewhere.contains(experiment.name.as_str())) {
-                refuse(what, &sweep.span);
+            if experiment.isolation == Isolation::InPlace {
+                refuse("a sweep with `isolation = \"in-place\"`".to_owned(), &sweep.span);
             }
         }
     }
     crate::diagnostic::sort(&mut faults);
     faults
-}
-
-/// What of a sweep is not carried out.
-fn of_sweep(experiment: &Experiment, sweep: &Sweep, is_elsewhere: bool) -> Vec<String> {
-    let mut refused = Vec::new();
-    if is_elsewhere && sweep.termination.is_some_and(|end| end.rule != Rule::Never) {
-        refused.push("`early_termination` of trials on another machine".to_owned());
-    }
-    if experiment.isolation == Isolation::InPlace {
-        refused.push("a sweep with `isolation = \"in-place\"`".to_owned());
-    }
-    refused
 }
 
 fn refusal(what: &str, span: &Span) -> Diagnostic {

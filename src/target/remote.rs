@@ -47,6 +47,8 @@ pub struct Offsets {
     pub log: u64,
     /// Bytes of the files below `logs/` in the working directory, by their names.
     pub files: BTreeMap<RelPath, u64>,
+    /// Bytes of other files of the run directory that are followed while the run goes on.
+    pub followed: BTreeMap<RelPath, u64>,
 }
 
 /// Where a run stands.
@@ -74,6 +76,8 @@ pub struct Look {
     pub log: Vec<u8>,
     /// More of the files below `logs/`.
     pub files: Vec<(RelPath, Vec<u8>)>,
+    /// More of the files that are followed.
+    pub followed: Vec<(RelPath, Vec<u8>)>,
 }
 
 /// Something that `targets check` found.

@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use super::session::Over;
 use super::{Engine, Session, cancel_file};
 use crate::datafile::{self, Format};
+use crate::engine::aside;
+use crate::engine::elsewhere::followed;
 use crate::event::Event;
 use crate::ids::JobId;
 use crate::logged;
 use crate::plan::job::Job;
+use crate::relpath::RelPath;
 use crate::tracking::Folder;
 
 /// A larger file is not followed.
@@ -37,11 +40,17 @@ fn values(bytes: &[u8], format: Format, metric: &str) -> Vec<f64> {
     column.map(|column| column.points.into_iter().map(|(_, value)| value).collect()).unwrap_or_default()
 }
 
-/// The files that a job of this run writes its metrics to, while it runs.
-fn files(job: &Job, folder: &Path) -> Vec<(PathBuf, Format)> {
+/// The metric files of a job that may grow while it runs.
+pub fn series_of(job: &Job) -> impl Iterator<Item = (&RelPath, Format)> {
     let metrics = job.outputs.iter().filter(|output| output.metric);
-    let series = metrics.filter_map(|output| Some((output.path.as_path(), Format::of(output.path.as_path())?)));
-    series.filter(|(_, format)| format.is_series()).map(|(path, format)| (folder.join(path), format)).collect()
+    let series = metrics.filter_map(|output| Some((&output.path, Format::of(output.path.as_path())?)));
+    series.filter(|(_, format)| format.is_series())
+}
+
+/// Where they lie in one of these folders: the run directory, or what is followed of one elsewhere.
+fn files(job: &Job, folders: [&Path; 2]) -> Vec<(PathBuf, Format)> {
+    let places = |(path, format): (&RelPath, Format)| folders.map(|folder| (folder.join(path.as_path()), format));
+    series_of(job).flat_map(places).collect()
 }
 
 impl Engine<'_, '_, '_> {
@@ -59,9 +68,13 @@ impl Engine<'_, '_, '_> {
                 running.filter_map(|(number, going)| Some((going.job?, number))).collect();
             for (job, number) in running {
                 let Some(run) = session.trials[number].trial.run.as_ref() else { continue };
-                let files = files(work.job(job), &folder.join(&run.0));
-                let log = Folder::of(self.judge.world.state, &self.invocation.id, &run.0).log();
-                if grow(session, number, &files, &log) {
+                let far = followed(&folder, run);
+                let files = files(work.job(job), [&folder.join(&run.0), &far]);
+                let log = match aside::folder().filter(|_| far.exists()) {
+                    Some(tracking) => Folder::at(far.join(tracking.as_path())),
+                    None => Folder::of(self.judge.world.state, &self.invocation.id, &run.0),
+                };
+                if grow(session, number, &files, &log.log()) {
                     let trial = &session.trials[number].trial;
                     let (at, last) = (trial.logged.len(), trial.logged.last().copied().unwrap_or(f64::NAN));
                     news.push((session.node, job, trial.number, at, last));

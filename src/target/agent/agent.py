@@ -441,7 +441,7 @@ class Server:
             state = self.slurm_states([ask["run"]])[0]
         else:
             state = self.ray_state(ask["run"]) if ask.get("ray") else self.state(folder)
-        answer = {"state": state, "log": 0, "files": []}
+        answer = {"state": state, "log": 0, "files": [], "followed": []}
         pieces = []
         piece = read_from(os.path.join(folder, "log"), ask["log"], 1 << 20)
         answer["log"] = len(piece)
@@ -458,6 +458,13 @@ class Server:
                         if piece:
                             answer["files"].append([text, len(piece)])
                             pieces.append(piece)
+        for text in sorted(ask.get("follow", {})):
+            path = os.path.join(raw_path(folder), b"root", raw(text))
+            if os.path.isfile(path):
+                piece = read_from(path, ask["follow"][text], 1 << 18)
+                if piece:
+                    answer["followed"].append([text, len(piece)])
+                    pieces.append(piece)
         return answer, b"".join(pieces)
 
     def state(self, folder):

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Link;
+use super::runs::Looked;
 use super::runs::state;
 use crate::ids::RunId;
 use crate::launch::Parcel;
-use crate::relpath::RelPath;
 use crate::target::remote::{Fault, Offsets, State};
 
 /// How far a run has come, by its files.
@@ -61,10 +61,9 @@ impl Link {
     ///
     /// # Errors
     /// See [`Fault`].
-    #[expect(clippy::type_complexity, reason = "three things that belong to one moment")]
-    pub fn ray_look(&self, run: &RunId, from: &Offsets) -> Result<(Noted, Vec<u8>, Vec<(RelPath, Vec<u8>)>), Fault> {
-        let (answer, log, files) = self.looked(run, from, "ray")?;
-        Ok((Noted::of(&answer), log, files))
+    pub fn ray_look(&self, run: &RunId, from: &Offsets) -> Result<(Noted, Looked), Fault> {
+        let looked = self.looked(run, from, "ray")?;
+        Ok((Noted::of(&looked.answer), looked))
     }
 
     /// What stands in the folders of runs.

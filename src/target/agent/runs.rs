@@ -1,5 +1,7 @@
 //! What is asked about runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Link, read, surroundings, written};
@@ -19,8 +21,18 @@ pub struct Room {
     pub memory: Option<u64>,
 }
 
-/// A state as the far side writes it, more of the log, more of the files below `logs/`.
-pub(super) type Looked = (Value, Vec<u8>, Vec<(RelPath, Vec<u8>)>);
+/// One look at a run, as the far side answers it.
+#[derive(Debug)]
+pub struct Looked {
+    /// The state as the far side writes it.
+    pub(super) answer: Value,
+    /// More of stdout and stderr.
+    pub log: Vec<u8>,
+    /// More of the files below `logs/`.
+    pub files: Vec<(RelPath, Vec<u8>)>,
+    /// More of the files that are followed.
+    pub followed: Vec<(RelPath, Vec<u8>)>,
+}
 
 impl Link {
     /// Makes the environment and lays the run directory out.
@@ -74,15 +86,19 @@ impl Link {
     /// # Errors
     /// See [`Fault`].
     pub fn look(&self, run: &RunId, from: &Offsets, slurm: bool) -> Result<Look, Fault> {
-        let (answer, log, files) = self.looked(run, from, if slurm { "slurm" } else { "host" })?;
-        Ok(Look { state: state(&answer), log, files })
+        let Looked { answer, log, files, followed } = self.looked(run, from, if slurm { "slurm" } else { "host" })?;
+        Ok(Look { state: state(&answer), log, files, followed })
     }
 
     /// One look: the state as the far side writes it, and what is new of the output. The engine is that which the far side asks.
     pub(super) fn looked(&self, run: &RunId, from: &Offsets, engine: &str) -> Result<Looked, Fault> {
-        let seen: serde_json::Map<String, Value> =
-            from.files.iter().map(|(path, at)| (written(path), json!(at))).collect();
-        let ask = json!({"op": "look", "run": run.0, "log": from.log, "logs": true, "seen": seen, engine: true});
+        let offsets = |of: &BTreeMap<RelPath, u64>| -> serde_json::Map<String, Value> {
+            of.iter().map(|(path, at)| (written(path), json!(at))).collect()
+        };
+        let (seen, follow) = (offsets(&from.files), offsets(&from.followed));
+        let ask = json!({
+            "op": "look", "run": run.0, "log": from.log, "logs": true, "seen": seen, "follow": follow, engine: true
+        });
         let (answer, data) = self.exchange(&ask, &[])?;
         let number = |value: Option<&Value>| usize::try_from(value.and_then(Value::as_u64).unwrap_or(0)).unwrap_or(0);
         let mut rest = data.as_slice();
@@ -92,14 +108,18 @@ impl Link {
             piece.to_vec()
         };
         let log = cut(number(answer.get("log")));
-        let mut files = Vec::new();
-        for entry in answer.get("files").and_then(Value::as_array).into_iter().flatten() {
-            let piece = cut(number(entry.get(1)));
-            if let Some(path) = entry.get(0).and_then(Value::as_str).and_then(read) {
-                files.push((path, piece));
+        let mut pieces = |name: &str| {
+            let mut files = Vec::new();
+            for entry in answer.get(name).and_then(Value::as_array).into_iter().flatten() {
+                let piece = cut(number(entry.get(1)));
+                if let Some(path) = entry.get(0).and_then(Value::as_str).and_then(read) {
+                    files.push((path, piece));
+                }
             }
-        }
-        Ok((answer.get("state").cloned().unwrap_or(Value::Null), log, files))
+            files
+        };
+        let (files, followed) = (pieces("files"), pieces("followed"));
+        Ok(Looked { answer: answer.get("state").cloned().unwrap_or(Value::Null), log, files, followed })
     }
 
     /// Where runs stand.

@@ -289,7 +289,7 @@ impl Remote for Ray<'_> {
     }
 
     fn look(&self, run: &RunId, from: &Offsets) -> Result<Look, Fault> {
-        let (noted, log, files) = self.link.ray_look(run, from)?;
+        let (noted, looked) = self.link.ray_look(run, from)?;
         let jobs = if Self::is_over(&noted) { Ok(BTreeMap::new()) } else { self.ask(&[id_of(run)]) };
         let jobs = match jobs {
             Ok(jobs) => Some(jobs),
@@ -310,7 +310,7 @@ impl Remote for Ray<'_> {
                 self.heard().waiting.insert(run.clone(), (since, Some(told)));
             }
         }
-        Ok(Look { state, log, files })
+        Ok(Look { state, log: looked.log, files: looked.files, followed: looked.followed })
     }
 
     fn states(&self, runs: &[RunId]) -> Result<Vec<State>, Fault> {
