@@ -122,6 +122,50 @@ fn a_matrix_is_one_submission_and_its_results_are_those_of_here() {
     assert!(counts(&ledger).iter().all(|(n, times)| *times == if n.parse::<u32>().unwrap() <= 12 { 2 } else { 1 }));
 }
 
+/// A grid, one trial of which goes on until its policy ends it; a trial writes a line into the ledger.
+fn sweep(project: &Project, head: &str, ns: &str, termination: &str, ledger: &Path) {
+    project.write(
+        "tune.sh",
+        &format!(
+            "echo $2 >> {}; echo step,loss > loss.csv\nfor i in 1 2 3 4 5 6; do echo $i,$2 >> loss.csv; done\n\
+             [ $2 = 99 ] && exec sleep 600\necho $2 > best\n",
+            ledger.display()
+        ),
+    );
+    project.write(
+        "Amlfile",
+        &format!(
+            "format = 1\n{head}\n[experiments.tune]\ntarget = \"cluster\"\nscript = \"tune.sh\"\noutputs = [\"best\"]\n\
+             metrics = [\"loss.csv\"]\n[experiments.tune.sweep]\nsampling = \"grid\"\nmetric = \"loss\"\ngoal = \"minimize\"\n\
+             max_concurrent = 12\n{termination}\n[experiments.tune.sweep.space]\nn = {{ choice = [{ns}] }}\n"
+        ),
+    );
+}
+
+#[test]
+fn the_trials_of_a_sweep_are_one_submission_and_end_when_their_policy_says_so() {
+    let folder = tempfile::Builder::new().prefix("amlrun-q-").tempdir().unwrap();
+    let Some(cluster) = Cluster::up(folder.path()) else { return };
+    let (ledger, project) = (folder.path().join("ledger"), cluster.project("a"));
+    let ns: Vec<String> = (1..=12).map(|n| n.to_string()).collect();
+    sweep(&project, &cluster.target(""), &ns.join(", "), "", &ledger);
+    project.run(&[]);
+    assert_eq!(cluster.calls("sbatch").len(), 1, "one array for all trials");
+    assert_eq!(project.read("best").unwrap(), "1\n");
+    assert!(project.run(&[]).contains("up to date"));
+    assert!(project.run(&["--target", "local"]).contains("up to date"));
+    // A larger grid runs what is new; what is far behind is ended there.
+    let bandit =
+        "early_termination = { policy = \"bandit\", slack_amount = 50, evaluation_interval = 1, delay_evaluation = 3 }";
+    sweep(&project, &cluster.target(""), "1, 2, 99", bandit, &ledger);
+    let said = project.run(&[]);
+    assert!(said.contains("1 trial stopped"), "{said}");
+    let counts = counts(&ledger);
+    assert!(counts.len() == 13 && counts.values().all(|&times| times == 1), "{counts:?}");
+    let shown = project.run(&["sweep", "show"]);
+    assert!(shown.contains("bandit: needed 51"), "{shown}");
+}
+
 #[test]
 fn killed_at_any_instant_it_is_run_once_and_not_lost() {
     let folder = tempfile::Builder::new().prefix("amlrun-q-").tempdir().unwrap();

@@ -58,10 +58,10 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         {
             refuse("`distributed` on a target of type `ray`".into(), &distributed.span);
         }
-        if let Some(sweep) = &experiment.sweep {
-            if experiment.isolation == Isolation::InPlace {
-                refuse("a sweep with `isolation = \"in-place\"`".to_owned(), &sweep.span);
-            }
+        if let Some(sweep) = &experiment.sweep
+            && experiment.isolation == Isolation::InPlace
+        {
+            refuse("a sweep with `isolation = \"in-place\"`".to_owned(), &sweep.span);
         }
     }
     crate::diagnostic::sort(&mut faults);
