@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::attempt::Bench;
@@ -106,8 +105,8 @@ impl Tracked {
         }
         let Ok(said) = fs::read(output) else { return };
         let lines = shim::attempted(&String::from_utf8_lossy(&said));
-        let log = fs::File::options().append(true).create(true).open(self.folder.log());
-        let _ = log.and_then(|mut log| log.write_all(lines.as_bytes()));
+        let log = tracking::open(&self.folder.log());
+        let _ = log.and_then(|mut log| tracking::append(&mut log, &lines));
     }
 
     /// Reads what was logged, when the process has ended and its `output` is whole. A script that said that its run failed has

@@ -33,7 +33,7 @@ pub mod server;
 
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::logged::{Logged, Reader, Secrets};
@@ -50,6 +50,28 @@ pub const MODELS: &str = "logged_models";
 pub const KEPT: [&str; 3] = [ARTIFACTS, CHILDREN, MODELS];
 const LOG: &str = "log.jsonl";
 const SEALED: &str = "sealed";
+
+/// Opens a log to append to; it is made where it is missing.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn open(log: &Path) -> io::Result<fs::File> {
+    fs::File::options().create(true).read(true).append(true).open(log)
+}
+
+/// Appends whole lines to a log, by one `write`. They begin on a line of their own: a writer that was killed, or that the disk had
+/// no room for, may have left half a line, which would otherwise spoil the first of these. Where another is only about to
+/// end its line, an empty one comes of it, which nobody reads.
+///
+/// # Errors
+/// Where they cannot be written; a part of them may have been.
+pub fn append(log: &mut fs::File, lines: &str) -> io::Result<()> {
+    let mut last = [b'\n'];
+    if let Some(at) = log.metadata()?.len().checked_sub(1) {
+        log.read_at(&mut last, at)?;
+    }
+    if last == [b'\n'] { log.write_all(lines.as_bytes()) } else { log.write_all(format!("\n{lines}").as_bytes()) }
+}
 
 /// The folders of all invocations.
 #[must_use]
@@ -174,5 +196,34 @@ impl Tail {
         file.read_to_end(&mut bytes)?;
         self.offset += self.reader.feed(&bytes) as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_does_not_spoil_the_lines_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join(LOG);
+        let line = |value: u32| format!("{{\"metric\":\"m\",\"value\":{value}}}\n");
+        let points = |tail: &mut Tail| {
+            tail.catch_up(&log).unwrap();
+            let series = tail.reader.logged.series.first();
+            series.map(|series| series.points.iter().map(|point| point.value).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        let mut tail = Tail::default();
+        let mut file = open(&log).unwrap();
+        append(&mut file, &line(1)).unwrap();
+        // Another process, which is killed.
+        open(&log).unwrap().write_all(br#"{"metric":"m","va"#).unwrap();
+        assert_eq!(points(&mut tail), [1.0]);
+        append(&mut file, &(line(2) + &line(3))).unwrap();
+        assert_eq!((points(&mut tail), tail.reader.unreadable), (vec![1.0, 2.0, 3.0], 1));
+        append(&mut file, &line(4)).unwrap();
+        assert_eq!(points(&mut tail), [1.0, 2.0, 3.0, 4.0]);
+        let blank = fs::read_to_string(&log).unwrap().lines().filter(|line| line.is_empty()).count();
+        assert_eq!(blank, 0, "a whole line needs no other before the next");
     }
 }

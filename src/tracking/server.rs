@@ -3,8 +3,8 @@
 //! recorded runs of the project.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -160,10 +160,10 @@ impl Live {
             return Err(io::Error::other("the run is over"));
         }
         if state.file.is_none() {
-            state.file = Some(OpenOptions::new().create(true).append(true).open(self.about.folder.log())?);
+            state.file = Some(super::open(&self.about.folder.log())?);
         }
         match &mut state.file {
-            Some(file) => file.write_all(text.as_bytes()),
+            Some(file) => super::append(file, &text),
             None => Ok(()),
         }
     }

@@ -131,8 +131,12 @@ class Tracking:
             raise Wrong(500, "INTERNAL_ERROR", "the run is over")
         if lines:
             data = "".join(json.dumps(line) + "\n" for line in lines).encode("utf-8")
-            handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            handle = os.open(self.log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
+                size = os.fstat(handle).st_size
+                if size and os.pread(handle, 1, size - 1) != b"\n":
+                    # Half a line of a writer that was killed, or that the disk had no room for: it spoils nothing after it.
+                    data = b"\n" + data
                 while data:
                     data = data[os.write(handle, data):]
             finally:

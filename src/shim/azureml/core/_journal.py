@@ -40,12 +40,8 @@ def artifact(child, name):
     return os.path.join(_there(), *(top + name.split("/")))
 
 
-_torn = False
-
-
 def write(run, entry):
     """Appends one line: about a child where its id is given, about the job's own run else."""
-    global _torn
     base = _there()
     line = {"at": int(time.time() * 1000)}
     if run is not None:
@@ -53,15 +49,16 @@ def write(run, entry):
     line.update(entry)
     # Half a surrogate pair, as in a name that the system could not decode, is no text: it may not cost the line.
     data = (json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-    if _torn:
-        data = b"\n" + data
-    handle = os.open(os.path.join(base, "log.jsonl"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    handle = os.open(os.path.join(base, "log.jsonl"), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            # Half a line of a process that was killed, or that the disk had no room for: it spoils nothing after it.
+            data = b"\n" + data
         written = os.write(handle, data)
     finally:
         os.close(handle)
-    _torn = written != len(data)
-    if _torn:
+    if written != len(data):
         raise OSError("could not log all of a line: is the disk full? ({})".format(base))
 
 
