@@ -206,6 +206,48 @@ fn an_import_of_the_export_gives_the_same_jobs() {
     assert!(seen > 30, "only {seen} projects were exported");
 }
 
+/// The plan of an Amlfile, that of what an import makes of its export, and the Amlfile that the import wrote.
+fn there_and_back(root: &Path, amlfile: &str) -> (Plan, Plan, String) {
+    let source = Source { name: "Amlfile".to_owned(), text: amlfile.to_owned() };
+    let (project, plan) = planned(root, &source).unwrap();
+    assert_eq!(exported(root, &source, &project, &plan), Vec::<String>::new());
+    let files = Disk(root.join("azureml")).list("");
+    let main = files.iter().map(|(name, _)| name).find(|name| name.contains(".yml")).unwrap();
+    let imported = import(&Disk(root.to_owned()), &[format!("azureml/{main}")]);
+    let text = write::amlfile(&imported.proposal, &imported.sources);
+    let again = Source { name: "Amlfile".to_owned(), text };
+    let same = planned(root, &again);
+    assert!(same.is_some(), "no plan of\n{}", again.text);
+    (plan, same.unwrap().1, again.text)
+}
+
+/// Each job by its name and its cell.
+fn named(plan: &Plan) -> Vec<String> {
+    let one = |job: usize| {
+        let of = &plan.jobs[job];
+        format!("{} {:?} {:?}: {}", of.name.0, of.cell, of.params, identity(plan, job, true))
+    };
+    (0..plan.jobs.len()).map(one).collect()
+}
+
+/// Nothing of the folder is taken, and still the command runs in it.
+#[test]
+fn a_job_without_sources_comes_back_with_its_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("tools/deep")).unwrap();
+    let amlfile = "format = 1\n[experiments.a]\nsource_directory = 'tools/deep'\nsources = []\n\
+                   command = 'date > ../../now.txt'\noutputs = ['now.txt']\n";
+    let (was, is, text) = there_and_back(folder.path(), amlfile);
+    assert_eq!(was.jobs[0].source_directory.to_string(), "tools/deep");
+    assert_eq!(named(&is), named(&was), "{text}");
+    // Code that was given there since then holds.
+    let place = folder.path().join("azureml/a.yml");
+    let yaml = std::fs::read_to_string(&place).unwrap().replace("command:", "code: ../tools\ncommand:");
+    std::fs::write(&place, yaml).unwrap();
+    let imported = import(&Disk(folder.path().to_owned()), &["azureml/a.yml".to_owned()]);
+    assert_eq!(imported.proposal.experiments[0].source_directory.as_deref(), Some("tools"));
+}
+
 #[test]
 fn the_official_package_loads_every_export() {
     let Some(python) = python::with("azure-ai-ml", &["azure-ai-ml==1.35.2"]) else { return };

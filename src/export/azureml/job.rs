@@ -156,6 +156,10 @@ fn compute(context: &mut Context<'_>, job: &Job) -> Option<String> {
 /// What stands in `properties` for the way back.
 fn keep(context: &Context<'_>, job: &Job, nodes: &Nodes, kept: &mut Vec<(String, String)>) {
     let experiment = &context.project.experiments[job.experiment];
+    // Without code the document names no folder, yet the command runs in it.
+    if job.sources.as_ref().is_some_and(Vec::is_empty) && !job.source_directory.is_root() {
+        kept.push(("amlrun.source_directory".to_owned(), job.source_directory.to_string()));
+    }
     let mut add = |key: &str, value: Toml| kept.push((format!("amlrun.{key}"), write::toml(&value)));
     let texts = |texts: Vec<String>| Toml::texts(texts);
     if let Some(globs) = job.sources.as_ref().filter(|globs| !globs.is_empty()) {

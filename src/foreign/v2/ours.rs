@@ -91,6 +91,11 @@ impl Ours {
 
     /// The keys that v2 has no words for.
     pub(super) fn complete(&self, one: &mut Experiment) {
+        // What `code` says holds; without it nothing of the folder is taken, and only the directory is missing.
+        if one.sources.as_ref().is_some_and(Vec::is_empty) {
+            let kept = self.path("source_directory");
+            one.source_directory = kept.filter(|path| path != ".");
+        }
         one.sources = self.texts("sources").or_else(|| one.sources.take());
         one.metrics.extend(self.texts("metrics").unwrap_or_default());
         one.needs.extend(self.texts("needs").unwrap_or_default());
