@@ -11,6 +11,7 @@
 //! No point is proposed twice, neither one of this sweep nor, but for grids, one of `resume_from`: a draw that was seen
 //! is drawn again. A space of which every point was proposed has none left, and the sweep ends.
 
+mod gaussian;
 mod grid;
 mod random;
 mod sobol;
@@ -39,7 +40,10 @@ pub fn sampler(sweep: &Sweep) -> Box<dyn Sampler + Send> {
         Sampling::Grid => Box::new(grid::Grid::new(space)),
         Sampling::Random => Box::new(random::Random::new(space, seed)),
         Sampling::Sobol => Box::new(sobol::Sobol::new(space, seed)),
-        Sampling::Bayesian => Box::new(tpe::Tpe::new(space, Goal::of(sweep), seed)),
+        Sampling::Bayesian => match gaussian::Gaussian::new(&space, Goal::of(sweep), seed) {
+            Some(gaussian) => Box::new(gaussian),
+            None => Box::new(tpe::Tpe::new(space, Goal::of(sweep), seed)),
+        },
     }
 }
 

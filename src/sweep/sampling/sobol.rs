@@ -23,6 +23,12 @@ impl Sobol {
         Self { sequence: Sequence::new(seed, space.dimensions().len()), space, seed, known: Known::default() }
     }
 
+    /// The coordinates of the points of the sequence.
+    pub(super) fn units(&self) -> impl Iterator<Item = Vec<f64>> {
+        let dimensions = self.space.dimensions().len();
+        (0..).map(move |index| std::iter::repeat_with(self.sequence.at(index)).take(dimensions).collect())
+    }
+
     /// The points of the sequence from one on.
     pub(super) fn from(&self, first: usize) -> impl Iterator<Item = Point> {
         (first..).map(|index| self.space.at(self.sequence.at(index)))

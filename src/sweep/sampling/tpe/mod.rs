@@ -1,4 +1,4 @@
-//! The learner: a tree-structured Parzen estimator.
+//! The learner of spaces with choices: a tree-structured Parzen estimator.
 //!
 //! Bergstra, Bardenet, Bengio and Kégl, "Algorithms for Hyper-Parameter Optimization", `NeurIPS` 2011. The trials so far are
 //! split into the few best and the others; a density of each is estimated; of some points drawn from that of the best, the
