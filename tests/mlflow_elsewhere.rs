@@ -11,6 +11,7 @@ use engines::{Engine, Project};
 
 const SUITE: &str = include_str!("mlflow_scripts/suite.py");
 const MODELS: &str = include_str!("mlflow_scripts/models.py");
+const TORN: &str = include_str!("mlflow_scripts/torn.py");
 const FULL: &[&str] = &["mlflow==3.17.2", "scikit-learn", "pandas", "matplotlib", "pillow"];
 
 /// What is on record of a run, but for identities and times: its metrics, parameters and tags, the runs within it, its files.
@@ -67,10 +68,11 @@ fn without_words(answer: &serde_json::Value) -> &serde_json::Value {
     }
 }
 
-fn same(name: &str, packages: &[&str], script: &str) {
+/// Runs a script here and there, and compares; what is on record, none where there is no engine.
+fn same(name: &str, packages: &[&str], script: &str) -> Option<serde_json::Value> {
     let folder = tempfile::Builder::new().prefix("amlrun-e-").tempdir().unwrap();
-    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
-    let Some(python) = python::with(name, packages) else { return };
+    let engine = Engine::up("sshd-up.sh", &folder.path().join("e"), &[])?;
+    let python = python::with(name, packages)?;
     let config = engine.folder.join("ssh_config");
     let target = format!(
         "[targets.vm]\ntype = \"ssh\"\nhost = \"host\"\noptions = [\"-F\", \"{}\"]\ndirectory = \"{}\"\n",
@@ -85,6 +87,15 @@ fn same(name: &str, packages: &[&str], script: &str) {
         assert_eq!(without_words(answer), without_words(&others[name]), "{name}");
     }
     assert_eq!(here.1, there.1);
+    Some(there.1)
+}
+
+#[test]
+fn half_a_line_of_a_killed_process_costs_none_of_what_is_logged_after_it() {
+    let Some(record) = same("mlflow", &["mlflow-skinny==3.17.2"], TORN) else { return };
+    assert_eq!(record["params"], serde_json::json!({ "alpha": 0.1 }));
+    assert_eq!(record["metrics"], serde_json::json!({ "mse": 2.5 }));
+    assert_eq!(record["series"].to_string().matches("torn").count(), 0);
 }
 
 #[test]
