@@ -201,6 +201,8 @@ fn an_import_of_the_export_gives_the_same_jobs() {
             again.text,
             yaml()
         );
+        let names = |plan: &Plan| plan.jobs.iter().map(|job| job.name.0.clone()).collect::<BTreeSet<_>>();
+        assert_eq!(names(&same), names(&plan), "{name}: cells of a matrix too\n{}", again.text);
         seen += 1;
     }
     assert!(seen > 30, "only {seen} projects were exported");
@@ -246,6 +248,98 @@ fn a_job_without_sources_comes_back_with_its_directory() {
     std::fs::write(&place, yaml).unwrap();
     let imported = import(&Disk(folder.path().to_owned()), &["azureml/a.yml".to_owned()]);
     assert_eq!(imported.proposal.experiments[0].source_directory.as_deref(), Some("tools"));
+}
+
+/// A matrix is one experiment again: the same jobs under the same names, with the same values.
+#[test]
+fn a_matrix_comes_back_as_one_experiment() {
+    let amlfile = r#"format = 1
+[experiments.prepare]
+command = "echo > clean.csv"
+outputs = ["clean.csv"]
+[experiments.train]
+source_directory = "train"
+script = "train.py"
+arguments = ["--data", "${inputs.data}", "--alpha", "${alpha}", "--kind=${kind}", "--model", "${outputs.model}", "${label}"]
+params = { label = "of ${kind}", seed = 7 }
+inputs = { data = "clean.csv" }
+outputs = { model = "models/1-${kind}-${alpha}.bin" }
+metrics = ["metrics/${kind}/${alpha}.json"]
+matrix = { kind = ["b", "a b", "1"], alpha = [0.10, 1, 1e-3] }
+tags = { stage = "search" }
+[experiments.check]
+command = "grep '${alpha}' \"${inputs.model}\" > checked/${alpha}.txt"
+inputs = { model = "models/1-b-${alpha}.bin" }
+outputs = ["checked/${alpha}.txt"]
+matrix = { alpha = [1e-3, 0.10] }
+needs = ["after[n=${alpha}]"]
+[experiments.after]
+command = "echo ${on} ${n} > after-${n}.txt"
+sources = []
+outputs = ["after-${n}.txt", "on/${on}-${n}"]
+matrix = { on = [true], n = [0.10, 1e-3] }
+[experiments.last]
+command = "echo"
+needs = ["check", "train[kind=b,alpha=1]"]
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("train")).unwrap();
+    std::fs::write(folder.path().join("train/train.py"), "").unwrap();
+    let (was, is, text) = there_and_back(folder.path(), amlfile);
+    assert_eq!(was.jobs.len(), 15);
+    let jobs = |plan: &Plan| {
+        let one = |job: usize| {
+            let of = &plan.jobs[job];
+            format!("{} {:?} {}", of.name.0, of.cell, identity(plan, job, false))
+        };
+        (0..plan.jobs.len()).map(one).collect::<BTreeSet<String>>()
+    };
+    assert_eq!(jobs(&is), jobs(&was), "{text}");
+    assert_eq!(text.matches("\n[experiments.").count(), 5, "{text}");
+    for line in [
+        r#"matrix = { kind = ["b", "a b", "1"], alpha = [0.10, 1, 1e-3] }"#,
+        "matrix = { alpha = [1e-3, 0.10] }",
+        r#"outputs = { model = "models/1-${kind}-${alpha}.bin" }"#,
+        r#"needs = ["after[on=true,n=${alpha}]"]"#,
+        r#"needs = ["train[kind=b,alpha=1]", "check"]"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+/// A job that was edited there, or taken out, is no cell of a matrix any more: what stands there holds, a job each.
+#[test]
+fn cells_that_were_edited_stay_what_they_are() {
+    let amlfile = "format = 1\n[experiments.t]\ncommand = 'echo ${k} > ${k}.txt'\noutputs = ['${k}.txt']\n\
+                   matrix = { k = [1, 2, 3] }\n";
+    let folder = tempfile::tempdir().unwrap();
+    let (was, is, text) = there_and_back(folder.path(), amlfile);
+    assert_eq!(named(&is), named(&was), "{text}");
+    let place = folder.path().join("azureml/pipeline.yml");
+    let yaml = std::fs::read_to_string(&place).unwrap();
+    let again = |yaml: &str| {
+        std::fs::write(&place, yaml).unwrap();
+        let imported = import(&Disk(folder.path().to_owned()), &["azureml/pipeline.yml".to_owned()]);
+        let text = write::amlfile(&imported.proposal, &imported.sources);
+        let source = Source { name: "Amlfile".to_owned(), text };
+        let (_, plan) = planned(folder.path(), &source).unwrap();
+        let shell = |job: &plan::Job| (job.name.0.clone(), format!("{:?}", job.command));
+        plan.jobs.iter().map(shell).collect::<Vec<_>>()
+    };
+    let all = again(&yaml);
+    assert_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["t[k=1]", "t[k=2]", "t[k=3]"]);
+    // The parameter of one, and the command of one.
+    for (from, to) in [("k: 2", "k: 20"), ("amlrun.cell.k: \"2\"", "amlrun.cell.k: \"3\""), ("2.txt", "two.txt")] {
+        let edited = yaml.replace(from, to);
+        assert_ne!(edited, yaml, "{from}: {yaml}");
+        let jobs = again(&edited);
+        assert_eq!(
+            jobs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["t_k_1", "t_k_2", "t_k_3"],
+            "{edited}"
+        );
+    }
+    assert!(again(&yaml.replace("k: 2\n", "k: 20\n"))[1].1.contains("echo 20"));
 }
 
 #[test]

@@ -77,6 +77,19 @@ pub struct Target {
     pub keys: Keys,
 }
 
+/// Which cell of which matrix a job of another tool was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The experiment that had the matrix.
+    pub matrix: String,
+    /// The job's name, as in `train[alpha=0.1]`.
+    pub job: String,
+    /// Its values, axis by axis in the order of the matrix.
+    pub axes: Vec<(String, Value)>,
+    /// All values of each axis, in their order.
+    pub all: Vec<Vec<Value>>,
+}
+
 /// An experiment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Experiment {
@@ -116,6 +129,8 @@ pub struct Experiment {
     pub tags: Vec<(String, Value)>,
     /// `matrix`.
     pub matrix: Vec<(String, Vec<Value>)>,
+    /// The cell that it is, until the cells of a matrix are folded into one experiment.
+    pub cell: Option<Cell>,
     /// `distributed`.
     pub distributed: Keys,
     /// `sweep`, without the next two.

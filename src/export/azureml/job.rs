@@ -160,6 +160,17 @@ fn keep(context: &Context<'_>, job: &Job, nodes: &Nodes, kept: &mut Vec<(String,
     if job.sources.as_ref().is_some_and(Vec::is_empty) && !job.source_directory.is_root() {
         kept.push(("amlrun.source_directory".to_owned(), job.source_directory.to_string()));
     }
+    if !experiment.matrix.is_empty() {
+        let axes = experiment.matrix.iter().map(|(axis, ..)| axis.clone());
+        kept.push(("amlrun.matrix-name".to_owned(), experiment.name.clone()));
+        kept.push(("amlrun.matrix".to_owned(), write::toml(&Toml::texts(axes))));
+        kept.push(("amlrun.job".to_owned(), job.name.0.clone()));
+    }
+    for (axis, values, _) in &experiment.matrix {
+        let value = job.cell.iter().find(|(name, _)| name == axis);
+        kept.extend(value.map(|(_, value)| (format!("amlrun.cell.{axis}"), write::value(value))));
+        kept.push((format!("amlrun.axis.{axis}"), write::value(&Value::List(values.clone()))));
+    }
     let mut add = |key: &str, value: Toml| kept.push((format!("amlrun.{key}"), write::toml(&value)));
     let texts = |texts: Vec<String>| Toml::texts(texts);
     if let Some(globs) = job.sources.as_ref().filter(|globs| !globs.is_empty()) {
@@ -224,7 +235,7 @@ fn account(context: &mut Context<'_>, job: &Job) {
         ("metrics", "outputs; no metrics of the run, which `mlflow.log_metric` makes"),
         ("environment", "environment"),
         ("tags", "tags"),
-        ("matrix", "a job for each cell"),
+        ("matrix", "a job for each cell, which `amlrun import` makes one experiment again"),
         ("needs", "an empty folder that is handed on"),
     ];
     for (key, becomes) in translated {

@@ -31,6 +31,7 @@ pub(super) fn build(
     let name = names::free(name, |name| context.proposal.experiments.iter().all(|one| one.name != name));
     let mut one = Experiment { name, comments: vec![format!("From {}.", job.place())], ..Experiment::default() };
     let ours = ours::of(context, job, "properties");
+    one.cell = ours.cell();
     about(context, job, &mut one, &ours);
     source(context, code, &mut one);
     let bound = inputs(context, job, code, &mut one, scope, &ours);

@@ -5,6 +5,7 @@ mod distribution;
 mod environment;
 mod expression;
 mod job;
+mod matrix;
 mod ours;
 mod pipeline;
 mod sweep;
@@ -117,6 +118,7 @@ pub fn import(context: &mut Context<'_>, path: &str) {
             .none(&at.get("type").unwrap_or_else(|| at.clone()), format!("jobs of type {kind} have no counterpart"));
         context.proposal.notes.push(format!("{path}: jobs of type {kind} have no counterpart."));
     }
+    matrix::fold(&mut context.proposal);
     context.report.rest(&doc, "an Amlfile has nothing like it");
 }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::super::doc::At;
 use super::super::look::Context;
-use super::super::model::{Experiment, Toml};
+use super::super::model::{Cell, Experiment, Toml};
+use crate::diagnostic::Source;
 use crate::value::Value;
 
 /// The kept keys, without `amlrun.`.
@@ -28,9 +29,12 @@ pub(super) fn of(context: &mut Context<'_>, at: &At<'_>, table: &str) -> Ours {
 
 /// The name that an experiment had.
 pub(super) fn name(at: &At<'_>) -> Option<String> {
-    let name = at.get("properties")?.get("amlrun.experiment")?.scalar()?;
+    at.get("properties")?.get("amlrun.experiment")?.scalar().filter(|name| is_name(name))
+}
+
+fn is_name(name: &str) -> bool {
     let plain = |c: char| !c.is_control() && !matches!(c, '[' | ']' | '$' | '{' | '}' | '*' | '?' | ',' | '=');
-    (!name.is_empty() && name.chars().all(plain)).then_some(name)
+    !name.is_empty() && name.chars().all(plain)
 }
 
 /// Where an output of a job lies in the project.
@@ -77,6 +81,35 @@ impl Ours {
     pub(super) fn value(&self, key: &str, text: &str) -> Option<Value> {
         let value = as_value(self.toml(&format!("param.{key}"))?)?;
         (value.to_string() == text).then_some(value)
+    }
+
+    /// The cell of a matrix that the job was.
+    pub(super) fn cell(&self) -> Option<Cell> {
+        let axes = self.texts("matrix")?;
+        // A name that another tool's file gives is one that an Amlfile takes.
+        let is_axis = |axis: &String| !axis.is_empty() && super::super::names::plain(axis) == *axis;
+        let is_twice = axes.iter().enumerate().any(|(at, axis)| axes.iter().skip(at + 1).any(|other| other == axis));
+        if axes.is_empty() || is_twice || !axes.iter().all(is_axis) {
+            return None;
+        }
+        let all = axes.iter().map(|axis| match self.exact(&format!("axis.{axis}")) {
+            Some(Value::List(values)) => values,
+            _ => Vec::new(),
+        });
+        let all = all.collect();
+        let axes = axes.into_iter().map(|axis| Some((axis.clone(), self.exact(&format!("cell.{axis}"))?)));
+        let matrix = self.text("matrix-name").filter(|name| is_name(name))?.to_owned();
+        Some(Cell { matrix, job: self.text("job")?.to_owned(), axes: axes.collect::<Option<_>>()?, all })
+    }
+
+    /// A value as TOML writes it, numbers by their letters: they are part of a job's name.
+    fn exact(&self, key: &str) -> Option<Value> {
+        let source = Source { name: key.to_owned(), text: format!("[params]\nx = {}", self.text(key)?) };
+        let (document, _) = crate::amlfile::parse(&source);
+        if document.broken {
+            return None;
+        }
+        document.root.get("params")?.table()?.get("x")?.value()
     }
 
     /// The variables whose values are the caller's, as an Amlfile writes them.
