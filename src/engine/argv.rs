@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::ranks;
+use super::{Work, ranks, spark};
 use crate::environment::Activation;
 use crate::launch::Program;
 use crate::plan::job::{Command, Job, Runner};
@@ -31,6 +31,7 @@ impl Parts {
 /// What is executed on this machine.
 pub(super) fn here(
     programs: &Programs,
+    work: Work<'_>,
     job: &Job,
     cwd: &Path,
     activation: &Activation,
@@ -54,7 +55,7 @@ pub(super) fn here(
             Parts::Words(argv)
         }
         Command::Script { script, arguments, runner: Runner::Python } => {
-            Parts::Python(python(), std::iter::once(script).chain(arguments).cloned().collect())
+            Parts::Python(python(), spark::arguments(work, job, script, arguments))
         }
         Command::Script { script, arguments, runner } => {
             let mut argv = match runner {
@@ -70,7 +71,7 @@ pub(super) fn here(
 }
 
 /// What is executed in the container. Programs are looked for there.
-pub(super) fn contained(job: &Job, cwd: &Path) -> Vec<String> {
+pub(super) fn contained(work: Work<'_>, job: &Job, cwd: &Path) -> Vec<String> {
     let shell = |text: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()];
     let python = || {
         let mut argv = shell(r#"exec "$(command -v python || echo python3)" "$@""#);
@@ -80,7 +81,7 @@ pub(super) fn contained(job: &Job, cwd: &Path) -> Vec<String> {
     let parts = match &job.command {
         Command::Shell(text) => Parts::Words(shell(text)),
         Command::Script { script, arguments, runner: Runner::Python } => {
-            Parts::Python(python(), std::iter::once(script).chain(arguments).cloned().collect())
+            Parts::Python(python(), spark::arguments(work, job, script, arguments))
         }
         Command::Script { script, arguments, runner } => {
             let mut argv = match runner {
@@ -96,16 +97,14 @@ pub(super) fn contained(job: &Job, cwd: &Path) -> Vec<String> {
 }
 
 /// What is executed on another machine, whose programs are its own.
-pub(super) fn elsewhere(job: &Job) -> Program {
+pub(super) fn elsewhere(work: Work<'_>, job: &Job) -> Program {
     let words = |first: &[&str], arguments: &[String]| {
         Program::Words(first.iter().map(|&word| word.to_owned()).chain(arguments.iter().cloned()).collect())
     };
     let program = match &job.command {
         Command::Shell(text) => words(&["/bin/sh", "-c", text], &[]),
         Command::Script { script, arguments, runner } => match runner {
-            Runner::Python => {
-                Program::Python(std::iter::once(script.clone()).chain(arguments.iter().cloned()).collect())
-            }
+            Runner::Python => Program::Python(spark::arguments(work, job, script, arguments)),
             Runner::Shell => words(&["/bin/sh", script], arguments),
             Runner::Rscript => words(&["Rscript", script], arguments),
             // With a slash, so that it is the script and not a program of that name.

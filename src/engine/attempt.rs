@@ -223,8 +223,8 @@ fn once(
         secrets: tracked.as_ref().map_or(secrets, tracked::Tracked::secrets),
         run: begun.run.clone(),
         argv: match activation.container {
-            Some(_) => argv::contained(job, &staged.cwd),
-            None => argv::here(bench.programs, job, &staged.cwd, activation, variables.get("PATH")),
+            Some(_) => argv::contained(bench.work, job, &staged.cwd),
+            None => argv::here(bench.programs, bench.work, job, &staged.cwd, activation, variables.get("PATH")),
         },
         cwd: staged.cwd.clone(),
         variables,

@@ -32,6 +32,7 @@ mod ranks;
 pub mod recover;
 pub mod settled;
 pub mod sharing;
+mod spark;
 pub mod stage;
 mod starting;
 pub mod surroundings;

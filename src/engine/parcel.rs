@@ -9,9 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::World;
 use super::attempt::{GRACE, Task};
 use super::measuring::{Counter, ground_path, no_sources};
+use super::{Work, World};
 use crate::content::{Entry, Kind};
 use crate::digest::Digest;
 use crate::history::Begun;
@@ -127,6 +127,7 @@ impl Cargo for Contents<'_> {
 
 /// Everything that a target needs for one attempt; why it cannot be had elsewhere.
 pub(super) fn pack(
+    work: Work<'_>,
     job: &Job,
     begun: &Begun,
     contents: &Contents<'_>,
@@ -158,7 +159,7 @@ pub(super) fn pack(
     Ok(Parcel {
         run: begun.run.clone(),
         job: begun.job.0.clone(),
-        program: super::argv::elsewhere(job),
+        program: super::argv::elsewhere(work, job),
         cwd: job.source_directory.clone(),
         folders,
         items,

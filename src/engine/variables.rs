@@ -10,7 +10,7 @@ use super::{Work, World, container};
 use crate::environment::Activation;
 use crate::history::Begun;
 use crate::plan::job::Job;
-use crate::project::model::InputPath;
+use crate::project::model::{InputPath, TargetKind};
 use crate::target::watchdog;
 
 /// Variables that every job sees, where they are set: those that do not speak of this machine's files.
@@ -54,6 +54,10 @@ const HERE: &[&str] = &[
     "SSH_AUTH_SOCK",
 ];
 
+/// Variables that say where a Spark target's cluster is, and under which address it reaches this machine: part of the
+/// target, which is in no key.
+const SPARK: &[&str] = &["HADOOP_CONF_DIR", "YARN_CONF_DIR", "KUBECONFIG", "SPARK_LOCAL_IP"];
+
 /// Beginnings of names of variables that every job sees.
 pub const PASSED_PREFIXES: &[&str] = &["LC_", "XDG_", "NVIDIA_"];
 
@@ -70,6 +74,8 @@ pub fn of(
     let mut all = BTreeMap::new();
     let contained = activation.container.is_some();
     let is_here = |name: &str| HERE.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p));
+    let on_spark = work.project.targets[job.target].kind == TargetKind::Spark;
+    let is_here = |name: &str| is_here(name) || (on_spark && SPARK.contains(&name));
     let passed = |name: &str| ANYWHERE.contains(&name) || (!contained && is_here(name));
     all.extend(
         world.variables.iter().filter(|(name, _)| passed(name)).map(|(name, value)| (name.clone(), value.clone())),

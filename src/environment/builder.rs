@@ -15,6 +15,7 @@ use super::requirements::{self, Asked};
 use super::tool::{Tool, for_installers};
 use super::{
     Activation, EnvironmentError, Environments, Halt, Step, build, docker, installed, interpreter, lock_text, probe,
+    spark,
 };
 use crate::launch::Recipe;
 use crate::project::model::{Environment, EnvironmentKind};
@@ -112,9 +113,6 @@ impl Builder {
         upgrade: bool,
         told: &mut dyn FnMut(Step),
     ) -> Result<bool, EnvironmentError> {
-        if environment.spark.is_some() {
-            return Err(unavailable(environment));
-        }
         let Some(wanted) = self.wanted(environment)? else { return Ok(false) };
         let mode = if upgrade { Mode::Upgrade } else { Mode::AsNeeded };
         let managed = self.managed(&environment.name, &wanted, mode, told)?;
@@ -179,6 +177,7 @@ impl Builder {
             }
             EnvironmentKind::Docker(_) => {}
         }
+        look.key = look.key.map(|key| spark::with(environment, key));
         Ok(look)
     }
 
@@ -318,7 +317,7 @@ pub fn kind_of(environment: &Environment) -> &'static str {
 
 /// What this build does not carry out.
 fn unavailable(environment: &Environment) -> EnvironmentError {
-    let kind = if environment.spark.is_some() { "spark" } else { kind_of(environment) };
+    let kind = kind_of(environment);
     EnvironmentError::Unavailable(format!("`{kind}` is not available in this build"))
 }
 
@@ -334,24 +333,21 @@ impl Environments for Builder {
         frozen: bool,
         told: &mut dyn FnMut(Step),
     ) -> Result<Option<Key>, EnvironmentError> {
-        match &environment.kind {
-            _ if environment.spark.is_some() => Err(unavailable(environment)),
-            EnvironmentKind::UserManaged { interpreter: None } => Ok(Some(Key::of(BTreeMap::new()))),
-            EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
-                Ok(Some(self.user_managed(wanted, frozen)?.1))
-            }
+        let key = match &environment.kind {
+            EnvironmentKind::UserManaged { interpreter: None } => Some(Key::of(BTreeMap::new())),
+            EnvironmentKind::UserManaged { interpreter: Some(wanted) } => Some(self.user_managed(wanted, frozen)?.1),
             EnvironmentKind::Managed { .. } | EnvironmentKind::Conda(_) => {
                 let Some(wanted) = self.wanted(environment)? else { return Ok(None) };
                 let mode = if frozen { Mode::Frozen } else { Mode::AsNeeded };
-                Ok(self.managed(&environment.name, &wanted, mode, told)?.map(|managed| managed.key))
+                self.managed(&environment.name, &wanted, mode, told)?.map(|managed| managed.key)
             }
-            EnvironmentKind::Docker(docker) => docker::key(&self.setup, docker, frozen, told),
-        }
+            EnvironmentKind::Docker(docker) => docker::key(&self.setup, docker, frozen, told)?,
+        };
+        Ok(key.map(|key| spark::with(environment, key)))
     }
 
     fn ready(&self, environment: &Environment, told: &mut dyn FnMut(Step)) -> Result<Activation, EnvironmentError> {
         match &environment.kind {
-            _ if environment.spark.is_some() => Err(unavailable(environment)),
             EnvironmentKind::UserManaged { interpreter: None } => Ok(Activation::default()),
             EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
                 let (it, _) = self.user_managed(wanted, false)?;
@@ -376,7 +372,6 @@ impl Environments for Builder {
     fn recipe(&self, environment: Option<&Environment>) -> Result<Recipe, EnvironmentError> {
         let Some(environment) = environment else { return Ok(Recipe::Bare) };
         match &environment.kind {
-            _ if environment.spark.is_some() => Err(unavailable(environment)),
             EnvironmentKind::UserManaged { interpreter: None } => Ok(Recipe::Bare),
             EnvironmentKind::UserManaged { interpreter: Some(wanted) } => {
                 let (_, key) = self.user_managed(wanted, false)?;

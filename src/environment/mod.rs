@@ -21,6 +21,7 @@ mod place;
 mod probe;
 mod requirements;
 mod resolve;
+mod spark;
 mod stamp;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{EnvironmentKind, Isolation, Project, TargetKind};
+use super::model::{Action, EnvironmentKind, Experiment, Isolation, Project, Target, TargetKind};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The target types that this build carries out.
-const TARGETS: &[TargetKind] = &[TargetKind::Local, TargetKind::Ssh, TargetKind::Slurm, TargetKind::Ray];
+const TARGETS: &[TargetKind] =
+    &[TargetKind::Local, TargetKind::Ssh, TargetKind::Slurm, TargetKind::Spark, TargetKind::Ray];
 
 /// The refusals for some jobs, each given by its experiment and its target (both indices into the project).
 #[must_use]
@@ -19,7 +20,7 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         let kind = project.targets.get(target)?.kind;
         let environment = project.environments.get(experiment.environment)?;
         let is_container = matches!(environment.kind, EnvironmentKind::Docker(_));
-        (is_container && matches!(kind, TargetKind::Ssh | TargetKind::Slurm | TargetKind::Ray))
+        (is_container && matches!(kind, TargetKind::Ssh | TargetKind::Slurm | TargetKind::Spark | TargetKind::Ray))
             .then_some((experiment.environment, kind))
     };
     let carried: BTreeMap<usize, TargetKind> = jobs.iter().filter_map(of).collect();
@@ -38,10 +39,17 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         if !TARGETS.contains(&target.kind) {
             refuse(format!("target type `{}`", target.kind.name()), &target.span);
         }
+        if target.kind == TargetKind::Spark {
+            spark_target(target, &mut refuse);
+        }
     }
     for environment in environments.into_iter().filter_map(|i| project.environments.get(i)) {
         if let Some(spark) = &environment.spark {
-            refuse("environment key `spark`".into(), &spark.span);
+            let outside = |file: &&String| ["/", "file:", "local:"].iter().any(|start| file.starts_with(start));
+            for file in spark.jars.iter().chain(&spark.py_files).filter(outside) {
+                // Its content would be in no key.
+                refuse(format!("`{file}`, a file outside of the source directory and the inputs,"), &spark.span);
+            }
         }
     }
     for (environment, kind) in carried {
@@ -51,7 +59,13 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
     }
     for experiment in experiments {
         if experiment.framework == "pyspark" {
-            refuse("framework `pyspark`".into(), &experiment.span);
+            let is_contained = project
+                .environments
+                .get(experiment.environment)
+                .is_some_and(|environment| matches!(environment.kind, EnvironmentKind::Docker(_)));
+            for what in pyspark(experiment, is_contained, on_ray.contains(experiment.name.as_str())) {
+                refuse(format!("framework `pyspark` {what}"), &experiment.span);
+            }
         }
         if let Some(distributed) = &experiment.distributed
             && on_ray.contains(experiment.name.as_str())
@@ -66,6 +80,32 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
     }
     crate::diagnostic::sort(&mut faults);
     faults
+}
+
+/// What a Spark target cannot be told yet.
+fn spark_target(target: &Target, refuse: &mut impl FnMut(String, &Span)) {
+    let of_spark = |what: &str| format!("{what} of a target of type `spark`");
+    for key in ["login", "home"].into_iter().filter(|key| target.options.contains_key(*key)) {
+        refuse(of_spark(&format!("`{key}`")), &target.span);
+    }
+    if target.options.get("deploy_mode").and_then(toml::Value::as_str) == Some("cluster") {
+        refuse(of_spark("`deploy_mode = \"cluster\"`"), &target.span);
+    }
+}
+
+/// Where a job of the framework pyspark cannot be carried out.
+fn pyspark(experiment: &Experiment, is_contained: bool, is_on_ray: bool) -> Vec<&'static str> {
+    let is_script =
+        matches!(&experiment.action, Action::Script(script, _) if script.to_ascii_lowercase().ends_with(".py"));
+    [
+        (!is_script, "without a Python `script`"),
+        (experiment.distributed.is_some(), "with `distributed`"),
+        (is_contained, "in a container"),
+        (is_on_ray, "on a target of type `ray`"),
+    ]
+    .into_iter()
+    .filter_map(|(is_so, what)| is_so.then_some(what))
+    .collect()
 }
 
 fn refusal(what: &str, span: &Span) -> Diagnostic {

@@ -183,6 +183,7 @@ fn spark(item: &Item<'_>) -> Spark {
         packages: texts("packages"),
         repositories: texts("repositories"),
         jars: texts("jars"),
+        py_files: texts("py_files"),
         configuration: read::map(table.table("configuration")),
     }
 }

@@ -77,7 +77,7 @@ pub struct Environment {
     pub kind: EnvironmentKind,
     /// `variables`: set for the job, and part of its key (texts with `${…}` are interpolated per job).
     pub variables: BTreeMap<String, (String, Span)>,
-    /// `spark`: not in this build.
+    /// `spark`: what spark-submit is given; part of its key.
     pub spark: Option<Spark>,
     /// `azureml`: `shim` or `sdk`; none where that is to be found out.
     pub azureml: Option<String>,
@@ -134,6 +134,8 @@ pub struct Spark {
     pub repositories: Vec<String>,
     /// Archives for the class path.
     pub jars: Vec<String>,
+    /// Python modules for driver and workers.
+    pub py_files: Vec<String>,
     /// Spark's properties.
     pub configuration: BTreeMap<String, String>,
 }

@@ -108,11 +108,28 @@ fn what_cannot_be_carried_out_is_refused_only_where_it_is_used() {
     );
     assert!(refusals(&project, [(0, 0)]).is_empty());
     let messages: Vec<String> = refusals(&project, [(1, 1), (1, 1)]).into_iter().map(|fault| fault.message).collect();
-    let expected = [
-        "target type `kubernetes` is not available in this build",
-        "environment key `spark` is not available in this build",
-    ];
+    let expected = ["target type `kubernetes` is not available in this build"];
     assert_eq!(messages, expected);
+}
+
+#[test]
+fn what_spark_cannot_be_told_is_refused() {
+    let (project, _) = resolved(
+        "[targets.c]\ntype = 'spark'\nmaster = 'yarn'\ndeploy_mode = 'cluster'\nhome = '/opt/spark'\n\
+         [targets.r]\ntype = 'ray'\naddress = 'http://h'\n[environments.s]\nuser_managed = true\n\
+         spark = { jars = ['/a.jar', 'b.jar'], py_files = ['file:///c.py', 'https://h/d.zip'] }\n\
+         [experiments.a]\ncommand = 'a'\nframework = 'pyspark'\nenvironment = 's'\n",
+    );
+    let messages: Vec<String> = refusals(&project, [(0, 1), (0, 2)]).into_iter().map(|fault| fault.message).collect();
+    let expected = [
+        "`home` of a target of type `spark`",
+        "`deploy_mode = \"cluster\"` of a target of type `spark`",
+        "`/a.jar`, a file outside of the source directory and the inputs,",
+        "`file:///c.py`, a file outside of the source directory and the inputs,",
+        "framework `pyspark` without a Python `script`",
+        "framework `pyspark` on a target of type `ray`",
+    ];
+    assert_eq!(messages, expected.map(|what| format!("{what} is not available in this build")));
 }
 
 #[test]

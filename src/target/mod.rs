@@ -14,6 +14,7 @@ pub mod mask;
 pub mod ray;
 pub mod remote;
 pub mod slurm;
+pub mod spark;
 pub mod ssh;
 pub mod watchdog;
 

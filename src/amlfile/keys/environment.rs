@@ -15,7 +15,12 @@ pub const ENVIRONMENT: &[Key] = &[
         "A conda environment file: its pip part, and what PyPI has of its packages under a known name; others are refused by name.",
     ),
     key("docker", Kind::Table(DOCKER), "", "A container that the job runs in."),
-    key("spark", Kind::Table(SPARK), "", "What spark-submit adds for scripts of the framework pyspark."),
+    key(
+        "spark",
+        Kind::Table(SPARK),
+        "",
+        "What spark-submit adds for scripts of the framework pyspark; part of the key.",
+    ),
     key("user_managed", Kind::Bool, "false", "Nothing is installed: the interpreter is used as it is."),
     key("interpreter", Kind::Text, "", "The Python of a user-managed environment: a path, or a name on PATH."),
     key("variables", Kind::Map(&Kind::Scalar), "", "Environment variables for the job; part of its key."),
@@ -49,6 +54,17 @@ const DOCKER: &[Key] = &[
 const SPARK: &[Key] = &[
     key("packages", Kind::List(&Kind::Text), "", "Maven coordinates, as in \"group:artifact:version\"."),
     key("repositories", Kind::List(&Kind::Text), "", "Where the packages come from."),
-    key("jars", Kind::List(&Kind::Text), "", "Archives for the class path."),
+    key(
+        "jars",
+        Kind::List(&Kind::Text),
+        "",
+        "Archives for the class path, as seen from the source directory, or by URL.",
+    ),
+    key(
+        "py_files",
+        Kind::List(&Kind::Text),
+        "",
+        "Modules (.py, .zip) for driver and workers, as seen from the source directory, or by URL.",
+    ),
     key("configuration", Kind::Map(&Kind::Scalar), "", "Spark's properties, as in \"spark.executor.memory\" = \"2g\"."),
 ];

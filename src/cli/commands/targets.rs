@@ -14,8 +14,9 @@ use crate::clock::SystemClock;
 use crate::console::style::Paint;
 use crate::console::table::Table;
 use crate::console::{self, Style};
-use crate::project::model::Target;
+use crate::project::model::{Target, TargetKind};
 use crate::target::remote::{Fault, Finding};
+use crate::target::spark;
 
 /// Carries out `amlrun targets …`.
 ///
@@ -36,7 +37,11 @@ fn list(common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
     let loaded = project::load(common, here)?;
     let clock = SystemClock::new();
     let remotes = assemble::remotes(&loaded.project, here, &clock);
-    let place = |at: usize| remotes.get(&at).map_or_else(String::new, |remote| remote.place());
+    let place = |at: usize| match (remotes.get(&at), loaded.project.targets.get(at)) {
+        (Some(remote), _) => remote.place(),
+        (None, Some(target)) => spark::master(target).to_owned(),
+        (None, None) => String::new(),
+    };
     let targets = loaded.project.targets.iter().enumerate();
     if common.json {
         let all: Vec<_> = targets
@@ -81,6 +86,7 @@ fn check(names: &[String], common: &Common, here: &Surroundings) -> Result<Exit,
             None if at == 0 => {
                 vec![Finding { name: "connection".to_owned(), good: true, text: "this machine".to_owned() }]
             }
+            None if target.kind == TargetKind::Spark => spark::check(target),
             None => bad(format!("target type `{}` is not available in this build", target.kind.name())),
         };
         found.push((target, findings));

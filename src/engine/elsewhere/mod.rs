@@ -189,7 +189,8 @@ impl There<'_> {
         let own = variables::own(self.bench.work, self.job, self.begun);
         let secrets = variables::secrets(world, self.job);
         let contents = Contents::new(world, self.task);
-        let mut parcel: Parcel = pack(self.job, self.begun, &contents, recipe, own, secrets).map_err(Stop::Failed)?;
+        let mut parcel: Parcel =
+            pack(self.bench.work, self.job, self.begun, &contents, recipe, own, secrets).map_err(Stop::Failed)?;
         aside::pack(self.bench, self.begun, &mut parcel);
         let remote = self.remote;
         self.patiently(on_record, &mut |tell| {

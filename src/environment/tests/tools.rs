@@ -13,11 +13,29 @@ fn a_bare_command_needs_nothing() {
 }
 
 #[test]
-fn kinds_of_later_issues_are_refused() {
+fn what_spark_submit_is_given_is_in_the_key() {
     let world = World::new(false);
-    let mut with_spark = managed(&[]);
-    with_spark.spark = Some(crate::project::model::Spark::default());
-    assert!(world.key(&with_spark, true).unwrap_err().to_string().contains("`spark` is not available"));
+    let mut bare = environment(EnvironmentKind::UserManaged { interpreter: None });
+    let mut seen = vec![world.key(&bare, true).unwrap().unwrap()];
+    let mut spark = crate::project::model::Spark::default();
+    let mut changed = |spark: &crate::project::model::Spark| {
+        bare.spark = Some(spark.clone());
+        let key = world.key(&bare, true).unwrap().unwrap();
+        assert!(!seen.contains(&key), "{spark:?}");
+        seen.push(key);
+    };
+    spark.packages.push("g:a:1".to_owned());
+    changed(&spark);
+    spark.jars.push("g:a:1".to_owned());
+    changed(&spark);
+    spark.py_files.push("lib.zip".to_owned());
+    changed(&spark);
+    spark.repositories.push("https://repository".to_owned());
+    changed(&spark);
+    spark.configuration.insert("spark.sql.shuffle.partitions".to_owned(), "8".to_owned());
+    changed(&spark);
+    spark.configuration.insert("spark.sql.shuffle.partitions".to_owned(), "9".to_owned());
+    changed(&spark);
 }
 
 #[test]
