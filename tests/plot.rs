@@ -51,15 +51,7 @@ fn the_page_is_drawn_in_a_browser() {
 
     amlrun(folder.path(), &["plot", "-o", "page.html"]);
     let page = folder.path().join("page.html");
-    let dom = Command::new(browser)
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"])
-        .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000", "--enable-logging=stderr"])
-        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
-        .arg(format!("file://{}", page.display()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let (text, said) = (String::from_utf8_lossy(&dom.stdout), String::from_utf8_lossy(&dom.stderr));
+    let (text, said) = opened(browser, folder.path(), &page);
     // The script says how much it drew when it comes to its end; an error keeps it from there.
     assert!(text.contains(&format!("data-drawn=\"{}\"", charts.len())), "{said}");
     let errors: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE") || line.contains("Uncaught")).collect();
@@ -71,6 +63,68 @@ fn the_page_is_drawn_in_a_browser() {
     for outside in ["src=\"http", "href=\"http", "@import", "url(http", "fetch(", "XMLHttpRequest"] {
         assert!(!source.contains(outside), "the page has {outside}");
     }
+}
+
+/// What the page has become in the browser, and what that said.
+fn opened(browser: &str, folder: &Path, page: &Path) -> (String, String) {
+    let dom = Command::new(browser)
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"])
+        .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000", "--enable-logging=stderr"])
+        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+        .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (String::from_utf8_lossy(&dom.stdout).into_owned(), String::from_utf8_lossy(&dom.stderr).into_owned())
+}
+
+/// Twelve trials: the value is told by `x`, hardly by `kind`; one trial fails.
+const SWEEP: &str = r#"format = 1
+[experiments.tune]
+command = "[ ${x} = 6 ] && exit 1; echo '{\"loss\": ${x}}' > loss.json; echo ${x} > best"
+sources = []
+outputs = ["best"]
+metrics = ["loss.json"]
+[experiments.tune.sweep]
+sampling = "grid"
+metric = "loss"
+goal = "minimize"
+[experiments.tune.sweep.space]
+x = { choice = [1, 2, 3, 4, 5, 6] }
+kind = { choice = ["a", "</b>"] }
+"#;
+
+#[test]
+fn what_a_sweep_came_to_is_drawn_in_a_browser() {
+    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| works(name)) else {
+        println!("skipped: plot: there is no Chromium");
+        return;
+    };
+    let folder = tempfile::Builder::new().prefix("amlrun-plot-").tempdir().unwrap();
+    std::fs::write(folder.path().join("Amlfile"), SWEEP).unwrap();
+    amlrun(folder.path(), &["-q", "-j1"]);
+    let charts: Vec<serde_json::Value> =
+        serde_json::from_str(&amlrun(folder.path(), &["plot", "tune", "--json"])).unwrap();
+    let titled =
+        |title: &str| charts.iter().find(|chart| chart["title"] == title).unwrap_or_else(|| panic!("{charts:#?}"));
+    // One trial after the other, the last parameter fastest: 1, 1, 2, 2, …; the two of 6 failed.
+    let best = titled("tune: best loss over trials");
+    assert_eq!(best["traces"][0]["y"], serde_json::json!(vec![1.0; 10]), "{best:#}");
+    assert_eq!(best["traces"][1]["y"], serde_json::json!([1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0]));
+    assert_eq!(titled("tune: best loss over time")["traces"][0]["x"].as_array().unwrap().len(), 10);
+    let told = titled("tune: how much of loss each parameter tells");
+    assert_eq!((&told["labels"], told["values"][0].as_f64()), (&serde_json::json!(["x", "kind"]), Some(1.0)));
+    let lines = titled("tune: every trial");
+    assert_eq!((lines["lines"].as_array().unwrap().len(), lines["axes"].as_array().unwrap().len()), (10, 3));
+    let page = folder.path().join("page.html");
+    amlrun(folder.path(), &["plot", "-o", "page.html"]);
+    let (text, said) = opened(browser, folder.path(), &page);
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE") || line.contains("Uncaught")).collect();
+    assert!(text.contains("data-drawn=\"") && errors.is_empty(), "{errors:#?} {said}");
+    assert_eq!(text.matches("class=\"share\"").count(), 2);
+    // A line each, and the axes.
+    assert_eq!((text.matches("<title>tune[").count(), text.matches("<path").count()), (10, 13));
+    assert!(amlrun(folder.path(), &["plot", "--terminal"]).contains("1.00  x"));
 }
 
 fn works(browser: &str) -> bool {

@@ -28,6 +28,24 @@ pub(super) struct Trace {
     pub(super) y: Vec<Option<f64>>,
 }
 
+/// An axis among others.
+#[derive(Debug, Serialize)]
+pub(super) struct Axis {
+    pub(super) name: String,
+    /// What is written beside it: where, from 0 to 1, and what.
+    pub(super) ticks: Vec<(f64, String)>,
+}
+
+/// A line across axes.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    pub(super) name: String,
+    /// Where it crosses each axis, from 0 to 1; none where it has no value there.
+    pub(super) at: Vec<Option<f64>>,
+    /// How good it is, from 0 to 1.
+    pub(super) good: f64,
+}
+
 /// One chart of the page.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -40,6 +58,10 @@ pub(super) enum Chart {
     Bars { title: String, x: String, y: String, traces: Vec<Trace> },
     /// How often a class (row) was taken for one (column).
     Matrix { title: String, labels: Vec<String>, cells: Vec<Vec<f64>> },
+    /// How much each of some things has, from 0 to 1, the most first.
+    Shares { title: String, labels: Vec<String>, values: Vec<f64> },
+    /// Lines across axes that stand beside each other.
+    Parallel { title: String, axes: Vec<Axis>, lines: Vec<Line> },
     /// A picture that a run left, as a `data:` address.
     Image { title: String, source: String },
 }
@@ -171,6 +193,8 @@ impl Chart {
                 traces.iter().all(|trace| trace.x.is_empty())
             }
             Self::Matrix { cells, .. } => cells.is_empty(),
+            Self::Shares { values, .. } => values.is_empty(),
+            Self::Parallel { lines, .. } => lines.is_empty(),
             Self::Image { .. } => false,
         }
     }
@@ -196,6 +220,18 @@ impl Chart {
                     let row: Vec<String> = row.iter().map(|cell| format!("{:>8}", number(*cell))).collect();
                     let _ = writeln!(text, "  {:>12}{}", crate::console::clean::clean(label), row.concat());
                 }
+            }
+            Self::Shares { title, labels, values } => {
+                let _ = writeln!(text, "{}", crate::console::clean::clean(title));
+                for (label, value) in labels.iter().zip(values) {
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 20")]
+                    let bar = "█".repeat((value * 20.0).round() as usize);
+                    let _ = writeln!(text, "  {bar:<20}  {value:.2}  {}", crate::console::clean::clean(label));
+                }
+            }
+            Self::Parallel { title, lines, .. } => {
+                let (title, count) = (crate::console::clean::clean(title), lines.len());
+                let _ = writeln!(text, "{title} ({})", crate::console::words::count(count, "line"));
             }
             Self::Image { title, .. } => {
                 let _ = writeln!(text, "{} (an image)", crate::console::clean::clean(title));

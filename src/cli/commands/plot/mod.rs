@@ -1,11 +1,12 @@
-//! `amlrun plot`: curves, parameters against metrics, confusion matrices, ROC curves and images of runs, as one page that
-//! works without a network, or small in the terminal.
+//! `amlrun plot`: curves, parameters against metrics, confusion matrices, ROC curves and images of runs, and what sweeps came
+//! to, as one page that works without a network, or small in the terminal.
 //!
 //! The page holds its data as JSON, uPlot (MIT, vendored beside this file) and a script that draws every chart of the
 //! list: a further kind of chart is a further entry of `charts::Chart` and a function in `page.js`.
 
 mod charts;
 mod shapes;
+mod sweeps;
 
 use std::path::Path;
 
@@ -28,7 +29,8 @@ pub fn run(options: &PlotOptions, common: &Common, here: &Surroundings) -> Resul
     let clock = SystemClock::new();
     let desk = Desk::open(find_root(common, here)?, common, here, &clock);
     let runs = meant(&desk, &options.runs)?;
-    let charts = charts(&desk, &runs)?;
+    let mut charts = charts(&desk, &runs)?;
+    charts.extend(sweeps::charts(&desk, &options.runs)?);
     if charts.is_empty() {
         return Err(CliError::nothing("the runs have no metrics, no curves and no images").hint(
             "`metrics = [\"curve.csv\"]` in an experiment names a file of numbers that its script writes, a row a step",
@@ -63,7 +65,9 @@ fn meant(desk: &Desk<'_>, names: &[String]) -> Result<Vec<Run>, CliError> {
     for name in names {
         let of = |run: &&Run| run.begun.job.0 == *name || run.begun.experiment == *name;
         let of_name: Vec<Run> = last.iter().filter(of).cloned().collect();
-        if of_name.is_empty() {
+        // Of a sweep that has published nothing, its trials are there.
+        let is_sweep = || Ok::<_, CliError>(desk.history.sweeps()?.iter().any(|sweep| sweep.job.0 == *name));
+        if of_name.is_empty() && !is_sweep()? {
             runs.push(desk.run(name)?);
         } else {
             runs.extend(of_name);

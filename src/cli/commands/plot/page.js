@@ -60,11 +60,54 @@
     });
   }
 
+  function shares(chart, card) {
+    chart.labels.forEach((label, at) => {
+      const row = element("div", undefined, card);
+      row.className = "share";
+      element("span", label, row);
+      const bar = element("i", undefined, element("b", undefined, row));
+      bar.style.width = `${100 * chart.values[at]}%`;
+      element("span", chart.values[at].toFixed(2), row);
+    });
+  }
+
+  // Every line goes from axis to axis; where it has no value it begins anew after that.
+  function parallel(chart, card) {
+    const [wide, high, side, top] = [640, 300, 60, 28];
+    const drawn = (tag, parent, attributes, text) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+      if (text !== undefined) made.textContent = text;
+      parent.append(made);
+      return made;
+    };
+    const svg = drawn("svg", card, { viewBox: `0 0 ${wide} ${high}`, width: "100%" });
+    const x = (at) => side + (at * (wide - 2 * side)) / Math.max(1, chart.axes.length - 1);
+    const y = (share) => high - 12 - share * (high - top - 24);
+    // Beside an axis there is room for few digits.
+    const brief = (text) => (text.length > 7 && isFinite(text) ? Number(Number(text).toPrecision(3)).toString() : text);
+    const order = [...chart.lines].sort((a, b) => a.good - b.good);
+    for (const line of order) {
+      let path = "", broken = true;
+      line.at.forEach((share, at) => {
+        if (share != null) path += `${broken ? "M" : "L"}${x(at)} ${y(share)}`;
+        broken = share == null;
+      });
+      const one = drawn("path", svg, { d: path, fill: "none", stroke: `hsl(${220 - 190 * line.good} 75% 50%)`, "stroke-width": 1.5 + line.good, opacity: 0.25 + 0.7 * line.good });
+      drawn("title", one, {}, line.name);
+    }
+    chart.axes.forEach((axis, at) => {
+      drawn("path", svg, { d: `M${x(at)} ${y(0)}V${y(1)}`, stroke: "currentColor", "stroke-width": 1 });
+      drawn("text", svg, { x: x(at), y: 14, "text-anchor": "middle", fill: "currentColor", "font-size": 12 }, axis.name);
+      axis.ticks.forEach(([share, text]) => drawn("text", svg, { x: x(at) - 4, y: y(share) + 4, "text-anchor": "end", fill: "currentColor", "font-size": 10 }, brief(text)));
+    });
+  }
+
   const kinds = {
     curve: (chart, card) => lines(chart, card, false),
     scatter: (chart, card) => lines(chart, card, true),
     bars: (chart, card) => lines(chart, card, false, true),
-    matrix,
+    matrix, shares, parallel,
     image: (chart, card) => { const img = element("img", undefined, card); img.src = chart.source; img.alt = chart.title; },
   };
   for (const chart of charts) {
