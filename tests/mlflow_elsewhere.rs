@@ -31,6 +31,7 @@ fn record(project: &Project) -> serde_json::Value {
         "metrics": run["metrics"], "params": run["params"], "tags": tags, "series": run["logged"]["series"],
         "children": children.iter().map(child).collect::<Vec<_>>(),
         "models": models.iter().map(|model| &model["name"]).collect::<Vec<_>>(),
+        "reused": !project.run(&["-n"]).contains("is not reused"),
         "artifacts": files.lines().filter(plain).collect::<Vec<_>>(), "files": files.lines().count(),
     })
 }
@@ -99,16 +100,16 @@ fn half_a_line_of_a_killed_process_costs_none_of_what_is_logged_after_it() {
 }
 
 #[test]
-fn mlflow_2_is_others_what_it_is_answers() {
+fn mlflow_2_is_told_there_what_it_is_told_here() {
     same("mlflow-skinny-2.22.2", &["mlflow-skinny==2.22.2"], SUITE);
 }
 
 #[test]
-fn mlflow_3_is_others_what_it_is_answers() {
+fn mlflow_3_is_told_there_what_it_is_told_here() {
     same("mlflow", &["mlflow-skinny==3.17.2"], SUITE);
 }
 
 #[test]
-fn models_and_autolog_are_others_what_they_are_answers() {
+fn models_and_autolog_are_told_there_what_they_are_told_here() {
     same("mlflow-full", FULL, MODELS);
 }

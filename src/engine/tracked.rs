@@ -115,6 +115,7 @@ impl Tracked {
         if let Some(server) = world.tracking {
             self.is_told_of_others = server.let_go(&self.run);
         }
+        self.is_told_of_others |= self.folder.path().join(tracking::TOLD_OF_OTHERS).exists();
         self.hear_sdk(output);
         let mut logged = self.folder.read().unwrap_or_default();
         logged.mask(&self.secrets);

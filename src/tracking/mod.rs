@@ -9,6 +9,7 @@
 //! children/ID/…     files that were logged for a run within it
 //! logged_models/…   the files of MLflow's logged models
 //! sealed            digests of the run's secrets, so that whoever finds the log later can cut them out of it
+//! told-of-others    there where a server elsewhere was asked for what other runs left
 //! ```
 //!
 //! A line is a JSON object: `"at"` (milliseconds since 1970), `"run"` (the identity of a run within the run; absent: the
@@ -48,6 +49,8 @@ pub const CHILDREN: &str = "children";
 pub const MODELS: &str = "logged_models";
 /// All of these.
 pub const KEPT: [&str; 3] = [ARTIFACTS, CHILDREN, MODELS];
+/// The file that a server elsewhere makes where the run asked for what others left.
+pub const TOLD_OF_OTHERS: &str = "told-of-others";
 const LOG: &str = "log.jsonl";
 const SEALED: &str = "sealed";
 

@@ -126,6 +126,11 @@ class Tracking:
         self.experiments = {about["experiment"]: about["experiment_name"], "0": "Default"}
         self.alias, self.models, self.registered, self.versions, self.aliases = None, {}, {}, [], {}
 
+    def asked_of_others(self):
+        """An answer that would depend on other runs elsewhere: what comes of it is not to be reused, there as here."""
+        with open(os.path.join(self.folder, "told-of-others"), "a"):
+            pass
+
     def append(self, lines):
         if self.over.is_set():
             raise Wrong(500, "INTERNAL_ERROR", "the run is over")
@@ -147,6 +152,7 @@ class Tracking:
         if not identity:
             raise invalid("Missing value for required parameter 'run_id'.")
         if identity not in self.runs:
+            self.asked_of_others()
             raise absent("Run with id=%s not found%s" % (identity, ELSEWHERE))
         return self.runs[identity]
 
@@ -310,6 +316,9 @@ class Tracking:
         view = text(asked.get("run_view_type"))
         wanted = lambda run: view in ("ALL", "3") or run.deleted == (view in ("DELETED_ONLY", "2"))
         clauses = [clause(part) for part in split(text(asked.get("filter")))]
+        own = [(key, "=", self.own.id) for key in ("tags.mlflow.parentRunId", "attributes.run_id", "run_id")]
+        if not any(one in own for one in clauses):
+            self.asked_of_others()
         found = [run for run in self.runs.values() if run.experiment in [text(e) for e in asked.get("experiment_ids") or []]]
         found = [run for run in found if wanted(run) and all(fits(run, one) for one in clauses)]
         found.sort(key=lambda run: (-run.started, run.id))
@@ -374,6 +383,7 @@ class Tracking:
 
     def logged(self, identity):
         if identity not in self.models:
+            self.asked_of_others()
             raise absent("Logged model with ID '%s' not found%s" % (identity, ELSEWHERE))
         return self.models[identity]
 
@@ -423,6 +433,7 @@ class Tracking:
 
     def registered_model(self, name):
         if name not in self.registered:
+            self.asked_of_others()
             raise absent("Registered Model with name=%s not found%s" % (name, ELSEWHERE))
         model = {"name": name, "creation_timestamp": self.own.started, "last_updated_timestamp": self.own.started}
         versions = [version for version in self.versions if version["name"] == name]
@@ -450,10 +461,12 @@ class Tracking:
     def of_alias(self, asked):
         name, alias = text(asked.get("name")), text(asked.get("alias"))
         if (name, alias) not in self.aliases:
+            self.asked_of_others()
             raise invalid("Registered model alias %s not found." % alias)
         return self.version_get({"name": name, "version": self.aliases[name, alias]})
 
     def register_search(self, asked):
+        self.asked_of_others()
         wanted = [clause(part) for part in split(text(asked.get("filter")))]
         found = [name for name in sorted(self.registered) if all((name == value) == (op == "=") for _, op, value in wanted)]
         return {"registered_models": [self.registered_model(name) for name in found]} if found else {}
@@ -486,10 +499,13 @@ class Tracking:
         for version in self.versions:
             if (version["name"], version["version"]) == (name, number):
                 return {"model_version": self.with_aliases(version)}
+        self.asked_of_others()
         raise absent("Model Version (name=%s, version=%s) not found%s" % (name, number, ELSEWHERE))
 
     def version_search(self, asked):
         wanted = [clause(part) for part in split(text(asked.get("filter")))]
+        if ("run_id", "=", self.own.id) not in wanted:
+            self.asked_of_others()
         found = [v for v in self.versions if all((text(v.get(key)) == value) == (op == "=") for key, op, value in wanted)]
         return {"model_versions": [self.with_aliases(version) for version in found[::-1]]} if found else {}
 
