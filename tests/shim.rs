@@ -22,10 +22,12 @@ fn a_script_finds_all_of_the_run() {
     python.envs([("AZURE_ML_INPUT_data_set", "table.csv"), ("AZURE_ML_OUTPUT_made", "made")]);
     assert_eq!(good(python), "all of it\n");
 
-    // What amlrun reads of it: JSON by the line, of the fields that `tracking` knows.
+    // What amlrun reads of it: JSON by the line, of the fields that `tracking` knows. A writer that finds another in the
+    // middle of its line begins a new one, so that an empty line may lie between two of them.
     let log = std::fs::read_to_string(track.join("log.jsonl")).unwrap();
     assert!(log.ends_with('\n'));
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        log.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |key: &str, name: &str| -> Vec<&Value> { lines.iter().filter(|line| line[key] == name).collect() };
     assert!(lines.iter().all(|line| line["at"].as_u64().unwrap() > 1_600_000_000_000));
     let mse: Vec<_> = of("metric", "mse").iter().map(|line| (line["value"].clone(), line["step"].clone())).collect();
