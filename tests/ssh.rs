@@ -241,6 +241,9 @@ fn ctrl_c_detaches_and_attach_and_cancel_go_on_from_there() {
     let project = Project::new(folder.path());
     let head = target(&engine, port(&engine), &folder.path().join("far"), "cpus = 1");
     matrix(&project, &head, 1, 200, &ledger);
+    // What is not committed is known of the run whoever sees its end.
+    let git = "git init -q && git add train && git -c user.name=a -c user.email=b@c commit -qm one && echo '# then' >> train/train.py";
+    assert!(std::process::Command::new("sh").args(["-c", git]).current_dir(&project.root).status().unwrap().success());
     // Ctrl-C.
     let mut child =
         project.command(&[]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
@@ -252,6 +255,7 @@ fn ctrl_c_detaches_and_attach_and_cancel_go_on_from_there() {
     assert!(text.contains("attached") && text.contains("1 ran"), "{text}");
     assert!(text.contains("step 199"), "{text}");
     assert_eq!(counts(&ledger)["0.1"], 1);
+    assert!(project.run(&["runs", "show", "train[alpha=0.1]", "--patch"]).contains("\n+# then\n"));
     let log = project.run(&["runs", "logs", "train[alpha=0.1]"]);
     assert!((0..200).all(|step| log.matches(&format!("step {step}\n")).count() == 1), "{log}");
     // --detach, and a job that waits for its place.

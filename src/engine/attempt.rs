@@ -213,8 +213,8 @@ fn once(
     let sources = task.sources.as_ref().map(|(spec, measured)| (spec, measured));
     let hold = world.store.hold();
     let staged = stage(world, job, sources, &task.inputs, folder, activation.container.is_some())?;
+    bench.patches.make(bench, task, &begun.run);
     tell(Note::Begun(Box::new(begun.clone()), hold));
-    bench.patches.make(bench, task);
     let record = world.state.join("runs").join(&begun.run.0);
     let mut variables = variables::of(bench.work, world, job, begun, activation, &task.gpus);
     let secrets: Vec<String> = job.secrets.iter().filter_map(|name| variables.get(name).cloned()).collect();
@@ -271,7 +271,7 @@ fn once(
     keep_logs(&launch.live_logs, &record, job);
     let hold = world.store.hold();
     let contents = finish(bench, task, job, &staged, &mut ended);
-    ended.kept.extend(bench.patches.keep(world, task));
+    ended.kept.extend(bench.patches.keep(world, task, &begun.run));
     if let Some((logged, tracked)) = logged {
         tracked.settle(world, logged, &mut ended);
     }

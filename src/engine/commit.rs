@@ -4,8 +4,8 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::time::Duration;
 
-use super::World;
 use super::workers::Mail;
+use super::{World, uncommitted};
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::history::{Entry, History};
@@ -106,6 +106,11 @@ pub fn work(
             }
         }
         if result.is_ok() {
+            for entry in &entries {
+                if let Entry::Ended(ended) = entry {
+                    uncommitted::settle(world.state, ended);
+                }
+            }
             batch.iter_mut().filter_map(|order| order.waiting.take()).for_each(Waiting::tell);
         }
         for key in batch.iter().filter_map(|order| order.release.as_ref()) {

@@ -2,16 +2,22 @@
 //!
 //! Made once for each snapshot, before the job starts, of what the snapshot holds; so nothing is in it that ignore rules keep
 //! out of snapshots, and no file that holds the value of a secret.
+//!
+//! While the run goes on it lies beside its logs, and there it stays where amlrun is killed: the record of such a run is
+//! closed by another invocation, which could not make it any more. With the run's end it goes into the store.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::World;
 use super::attempt::{Bench, Task};
 use crate::content::{Content, Entry, Kind, encode};
 use crate::digest::Digest;
+use crate::history::Ended;
+use crate::ids::RunId;
 use crate::logged::Secrets;
 use crate::relpath::RelPath;
 use crate::staleness::Recorded;
@@ -32,21 +38,55 @@ fn key(task: &Task) -> Option<Key> {
 }
 
 impl Patches {
-    /// Makes the patch of a task's snapshot, unless it was made. Whoever asks meanwhile waits: it would only do the same.
-    pub fn make(&self, bench: Bench<'_>, task: &Task) {
+    /// Makes the patch of a task's snapshot, unless it was made, and puts it beside the logs of the run. Whoever asks
+    /// meanwhile waits: it would only do the same.
+    pub fn make(&self, bench: Bench<'_>, task: &Task, run: &RunId) {
         let (Some(key), Some((spec, _))) = (key(task), &task.sources) else { return };
+        let place = place(bench.world.state, run);
+        // A run that is submitted once more has the one of then: the commit may be another one now.
+        if place.exists() {
+            return;
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(key).or_insert_with_key(|(_, tree)| patch(bench, spec, tree).map(Arc::new));
+        let made = known.entry(key).or_insert_with_key(|(_, tree)| patch(bench, spec, tree).map(Arc::new)).clone();
+        drop(known);
+        if let Some(text) = made {
+            // Where that cannot be written, the run still has it at its end.
+            let _ = write(&place, text.as_bytes());
+        }
     }
 
-    /// Puts the patch of a task's snapshot into the store, where one was made.
-    pub fn keep(&self, world: &World<'_>, task: &Task) -> Option<Recorded> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = Arc::clone(known.get(&key(task)?)?.as_ref()?);
-        drop(known);
-        let digest = world.store.put(text.as_bytes()).ok()?;
-        let content = Content { kind: Kind::File, digest, size: text.len() as u64 };
+    /// Puts the patch of a run into the store, where one was made: by this invocation or by the one that submitted the run.
+    pub fn keep(&self, world: &World<'_>, task: &Task, run: &RunId) -> Option<Recorded> {
+        let made = || {
+            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Some(known.get(&key(task)?)?.as_ref()?.as_bytes().to_vec())
+        };
+        let bytes = fs::read(place(world.state, run)).ok().or_else(made)?;
+        let digest = world.store.put(&bytes).ok()?;
+        let content = Content { kind: Kind::File, digest, size: bytes.len() as u64 };
         Some(Recorded::new(RelPath::new(PATCH).ok()?, content))
+    }
+}
+
+/// Where the patch of a run is that is not over, or that nobody saw the end of.
+fn place(state: &Path, run: &RunId) -> PathBuf {
+    state.join("runs").join(&run.0).join(PATCH)
+}
+
+/// Whole or not at all: a kill leaves no half of it.
+fn write(place: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = place.parent().unwrap_or(place);
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    file.persist(place).map(drop).map_err(|error| error.error)
+}
+
+/// Removes the patch beside the logs of a run, once the record has it.
+pub fn settle(state: &Path, ended: &Ended) {
+    if ended.kept.iter().any(|kept| kept.path.as_bytes() == PATCH.as_bytes()) {
+        let _ = fs::remove_file(place(state, &ended.run));
     }
 }
 

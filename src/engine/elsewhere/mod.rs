@@ -203,7 +203,7 @@ impl There<'_> {
                 tell(Note::Environment(name.clone(), step));
             })
         })?;
-        self.bench.patches.make(self.bench, self.task);
+        self.bench.patches.make(self.bench, self.task, &self.begun.run);
         if !on_record {
             if self.bench.cancel.state() != CancelState::Run {
                 return Err(Stop::Canceled);
@@ -272,7 +272,7 @@ impl There<'_> {
         let staged =
             Staged { folder: self.folder.to_owned(), cwd, linked: Vec::new(), mounts: Vec::new(), mounted: false };
         let contents = attempt::finish(self.bench, self.task, job, &staged, &mut ended);
-        ended.kept.extend(self.bench.patches.keep(world, self.task));
+        ended.kept.extend(self.bench.patches.keep(world, self.task, &run));
         if let Some((logged, tracked)) = logged {
             tracked.settle(world, logged, &mut ended);
         } else {

@@ -11,6 +11,7 @@ use crate::console::{self, json, words};
 use crate::content::{Content, Kind};
 use crate::history::Run;
 use crate::store::{Store, restore, snapshot};
+use crate::vcs::PATCH;
 
 /// Where a file of a run is.
 pub(in crate::cli::commands) enum Place {
@@ -64,7 +65,18 @@ pub(in crate::cli::commands) fn files(desk: &Desk<'_>, run: &Run) -> Result<BTre
         let size = fs::metadata(folder.join(&name)).map_or(0, |file| file.len());
         found.insert(name, Place::Log(size));
     }
+    found.extend(patch(desk, run).map(|place| (PATCH.to_owned(), place)));
     Ok(found)
+}
+
+/// The patch of what a run had that its commit has not: on record with its end, until then beside its logs, and so it is for
+/// a run that nobody saw the end of.
+pub(super) fn patch(desk: &Desk<'_>, run: &Run) -> Option<Place> {
+    let mut kept = run.ended.iter().flat_map(|ended| &ended.kept);
+    if let Some(recorded) = kept.find(|kept| kept.path.as_bytes() == PATCH.as_bytes()) {
+        return recorded.content().map(Place::Stored);
+    }
+    fs::metadata(desk.kept(run).join(PATCH)).ok().map(|file| Place::Log(file.len()))
 }
 
 pub(super) fn list(desk: &Desk<'_>, text: &str) -> Result<Exit, CliError> {

@@ -26,6 +26,7 @@ use crate::staleness::Recorded;
 use crate::store::{Store, restore};
 use crate::target::local::Local;
 use crate::tree::Ground;
+use crate::vcs::PATCH;
 
 /// What came of it.
 #[derive(Debug, Default, Serialize)]
@@ -138,17 +139,18 @@ fn tell(desk: &Desk<'_>, report: &Report) {
 pub(super) fn into_folder(desk: &Desk<'_>, text: &str, to: &Path) -> Result<Exit, CliError> {
     let run = desk.run(text)?;
     let shown = to.display();
-    let patch = super::show::uncommitted(&run).map(|recorded| (recorded, to.with_added_extension("patch")));
+    let patch = super::files::patch(desk, &run).map(|place| (place, to.with_added_extension("patch")));
     if let Some((_, at)) = patch.as_ref().filter(|(_, at)| fs::symlink_metadata(at).is_ok()) {
         return Err(CliError::usage(format!("`{}` is there already", at.display()))
             .hint("the patch of what was not committed is written there; name another folder"));
     }
     let new = NewFolder::new(to)?;
     lay_out(&desk.store, &run, &new.inside())?;
-    if let Some((recorded, at)) = &patch
-        && !restore::write_tree(&desk.store, &content(recorded)?, at, false)?
-    {
-        return Err(missing(&run, "the patch of what was not committed"));
+    if let Some((place, at)) = &patch {
+        let lost = || missing(&run, "the patch of what was not committed");
+        let bytes = place.read(desk, &run, PATCH)?.ok_or_else(lost)?;
+        put_text(at, &bytes)
+            .map_err(|error| CliError::world(format!("could not write `{}`: {error}", at.display())))?;
     }
     new.put()?;
     let count = run.ended.as_ref().map_or(0, |ended| ended.outputs.len());
@@ -168,6 +170,15 @@ pub(super) fn into_folder(desk: &Desk<'_>, text: &str, to: &Path) -> Result<Exit
         }
     }
     Ok(Exit::Done)
+}
+
+/// Writes a new file, whole or not at all.
+fn put_text(at: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = at.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    file.persist_noclobber(at).map(drop).map_err(|error| error.error)
 }
 
 fn lay_out(store: &dyn Store, run: &Run, folder: &Path) -> Result<(), CliError> {

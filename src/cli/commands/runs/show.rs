@@ -12,7 +12,6 @@ use crate::console::{self, json, verdicts, words};
 use crate::history::{Ended, History, Run};
 use crate::logged::{Child, Logged};
 use crate::staleness::{Key, Recorded};
-use crate::store::Store as _;
 use crate::vcs::PATCH;
 
 pub(super) fn show(desk: &Desk<'_>, text: &str, details: bool) -> Result<Exit, CliError> {
@@ -41,21 +40,16 @@ pub(super) fn show(desk: &Desk<'_>, text: &str, details: bool) -> Result<Exit, C
 pub(super) fn patch(desk: &Desk<'_>, text: &str) -> Result<Exit, CliError> {
     let run = desk.run(text)?;
     let short = run.begun.run.short();
-    let Some(recorded) = uncommitted(&run) else {
+    let Some(place) = super::files::patch(desk, &run) else {
         return Err(CliError::nothing(format!("run {short} has no patch"))
             .hint("a run has one where its sources lie in a git repository and differ from the commit"));
     };
-    let bytes = desk.store.get(&recorded.digest)?;
+    let bytes = place.read(desk, &run, PATCH)?;
     let bytes =
         bytes.ok_or_else(|| CliError::world(format!("the patch of run {short} is lost: the store lacks it")))?;
     let text = String::from_utf8_lossy(&bytes);
     console::out(&if desk.json { json::document(&serde_json::json!({ "patch": text })) } else { text.into_owned() });
     Ok(Exit::Done)
-}
-
-/// The patch of what a run had that its commit has not.
-pub(super) fn uncommitted(run: &Run) -> Option<&Recorded> {
-    run.ended.as_ref()?.kept.iter().find(|kept| kept.path.as_bytes() == PATCH.as_bytes())
 }
 
 /// A page of named values, in sections.
