@@ -11,7 +11,8 @@ pub enum ModelsCommand {
     Register {
         /// The model
         name: String,
-        /// PATH@RUN: what that run left there; or PATH: what lies there, of the run that made it
+        /// PATH@RUN: what that run left there; or PATH: what lies there, of the run that made it. The name of a declared
+        /// output stands for its path
         #[arg(value_name = "PATH[@RUN]")]
         source: String,
         /// Set a tag

@@ -3,6 +3,7 @@
 //! All of it needs `.amlrun` alone. A version is tied to its file's digest, its run and the environment of that; what it
 //! needs stays in the store, whatever `amlrun gc` clears.
 
+mod declared;
 mod register;
 mod show;
 
@@ -35,7 +36,7 @@ pub fn run(command: &ModelsCommand, common: &Common, here: &Surroundings) -> Res
     let desk = Desk::open(find_root(common, here)?, common, here, &clock);
     let done = match command {
         ModelsCommand::Register { name, source, tags, aliases } => {
-            register::register(&desk, name, source, tags, aliases, &here.cwd)
+            register::Registrar { desk: &desk, common, here }.register(name, source, tags, aliases)
         }
         ModelsCommand::List { name } => list(&desk, name.as_deref()),
         ModelsCommand::Show { model } => show::show(&desk, &found(&desk, model)?),

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use super::declared::Declared;
 use super::{tags_of, version_json, writer};
 use crate::cli::commands::runs::Desk;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::options::Common;
+use crate::cli::surroundings::Surroundings;
 use crate::console::{self, json as wire, words};
 use crate::engine::measuring::Counter;
 use crate::history::models::by_hand;
@@ -17,49 +20,109 @@ use crate::store::{Store, snapshot};
 use crate::tracking;
 use crate::tree::Ground;
 
-/// Registers `PATH@RUN`, or `PATH` of the run that made what lies there.
-pub(super) fn register(
-    desk: &Desk<'_>,
-    name: &str,
-    source: &str,
-    tags: &[String],
-    aliases: &[String],
-    cwd: &Path,
-) -> Result<Exit, CliError> {
-    if name.trim().is_empty() || name.contains(['/', ':', '@']) || name.chars().any(char::is_control) {
-        return Err(CliError::usage(format!("{} is not a name for a model", words::name(name)))
-            .hint("a name has no `/`, `:` or `@`"));
+/// What registering works with.
+pub(super) struct Registrar<'r, 'c> {
+    pub(super) desk: &'r Desk<'c>,
+    pub(super) common: &'r Common,
+    pub(super) here: &'r Surroundings,
+}
+
+impl Registrar<'_, '_> {
+    /// Registers `PATH@RUN`, or `PATH` of the run that made what lies there; a declared output may go by its name.
+    pub(super) fn register(
+        &self,
+        name: &str,
+        source: &str,
+        tags: &[String],
+        aliases: &[String],
+    ) -> Result<Exit, CliError> {
+        let desk = self.desk;
+        if name.trim().is_empty() || name.contains(['/', ':', '@']) || name.chars().any(char::is_control) {
+            return Err(CliError::usage(format!("{} is not a name for a model", words::name(name)))
+                .hint("a name has no `/`, `:` or `@`"));
+        }
+        let tags = tags_of(tags)?;
+        aliases.iter().try_for_each(|alias| checked_alias(alias))?;
+        // From here on nothing is cleared that the version stands on.
+        let _hold = desk.store.hold();
+        let (run, recorded) = match source.rsplit_once('@') {
+            Some((path, run)) => self.of_run(path, run)?,
+            None => self.of_name_or_path(source)?,
+        };
+        let short = run.begun.run.short();
+        if recorded.content().is_none_or(|content| !snapshot::present(&desk.store, &content)) {
+            return Err(CliError::world(format!(
+                "`{}` of run {short} cannot be had: the store lacks it, or holds it damaged",
+                words::path(&recorded.path)
+            )));
+        }
+        let mut registration = by_hand(name, &run.begun, recorded, tags, desk.clock.now());
+        registration.version.aliases.extend(aliases.iter().cloned());
+        registration.version.version = writer(desk).register(&registration)?;
+        let version = &registration.version;
+        if desk.json {
+            console::out(&wire::document(&version_json(version)));
+        } else {
+            console::err(&format!(
+                "registered `{}` of run {short} as version {} of model {}",
+                console::clean::clean(&version.path),
+                version.version,
+                words::name(name),
+            ));
+        }
+        Ok(Exit::Done)
     }
-    let tags = tags_of(tags)?;
-    aliases.iter().try_for_each(|alias| checked_alias(alias))?;
-    // From here on nothing is cleared that the version stands on.
-    let _hold = desk.store.hold();
-    let (run, recorded) = match source.rsplit_once('@') {
-        Some((path, run)) => of_run(desk, path, run)?,
-        None => of_path(desk, source, cwd)?,
-    };
-    let short = run.begun.run.short();
-    if recorded.content().is_none_or(|content| !snapshot::present(&desk.store, &content)) {
-        return Err(CliError::world(format!(
-            "`{}` of run {short} cannot be had: the store lacks it, or holds it damaged",
-            words::path(&recorded.path)
-        )));
+
+    /// What a run left at a path, as a declared output of this name, or under a file's name where only one has it.
+    fn of_run(&self, path: &str, run: &str) -> Result<(Run, Recorded), CliError> {
+        let desk = self.desk;
+        let run = desk.run(run)?;
+        let short = run.begun.run.short().to_owned();
+        if run.ended.is_none() {
+            return Err(CliError::nothing(format!("run {short} is not over")));
+        }
+        if let Some(recorded) = left(desk, &run, path)? {
+            return Ok((run, recorded));
+        }
+        let declared = || Declared::read(self.common, self.here)?.output_of(&run, path);
+        let outputs = run.ended.iter().flat_map(|ended| &ended.outputs);
+        if let Some(declared) = declared()
+            && let Some(recorded) = among(&desk.store, outputs, &declared)?
+        {
+            return Ok((run, recorded));
+        }
+        let files = crate::cli::commands::runs::files::files(desk, &run)?;
+        let ends = |file: &&String| file.rsplit('/').next() == Some(path);
+        let named: Vec<&String> = files.keys().filter(ends).collect();
+        if let [file] = named.as_slice()
+            && let Some(recorded) = left(desk, &run, file)?
+        {
+            return Ok((run, recorded));
+        }
+        let what = if named.is_empty() { "left nothing at" } else { "left several files named" };
+        Err(CliError::nothing(format!("run {short} {what} {}", words::name(path)))
+            .hint(format!("`amlrun runs files {short}` lists what it left")))
     }
-    let mut registration = by_hand(name, &run.begun, recorded, tags, desk.clock.now());
-    registration.version.aliases.extend(aliases.iter().cloned());
-    registration.version.version = writer(desk).register(&registration)?;
-    let version = &registration.version;
-    if desk.json {
-        console::out(&wire::document(&version_json(version)));
-    } else {
-        console::err(&format!(
-            "registered `{}` of run {short} as version {} of model {}",
-            console::clean::clean(&version.path),
-            version.version,
-            words::name(name),
-        ));
+
+    /// What a run left that lies at a path, or where a declared output of this name lies.
+    fn of_name_or_path(&self, source: &str) -> Result<(Run, Recorded), CliError> {
+        let at = self.here.cwd.join(source);
+        let found = of_path(self.desk, &at);
+        if found.is_ok() || at.symlink_metadata().is_ok() {
+            return found;
+        }
+        let declared = Declared::read(self.common, self.here).map(|declared| declared.outputs(source));
+        let declared: Vec<_> = declared.into_iter().flatten().collect();
+        match declared.as_slice() {
+            [] => found,
+            [(path, _)] => of_path(self.desk, &self.desk.root.join(path.as_path())),
+            [(_, job), ..] => {
+                let jobs: Vec<String> = declared.iter().map(|(_, job)| words::name(&job.0)).collect();
+                Err(CliError::usage(format!("{} jobs have an output {}", jobs.len(), words::name(source)))
+                    .hint(format!("name one of them, as in `{source}@{job}`: {}", jobs.join(", "))))
+            }
+        }
     }
-    Ok(Exit::Done)
 }
 
 /// An alias: no number, which would be a version's, and not `latest`.
@@ -70,29 +133,6 @@ pub(super) fn checked_alias(alias: &str) -> Result<(), CliError> {
             .hint("an alias is a word, as in `champion`; numbers and `latest` name versions already"));
     }
     Ok(())
-}
-
-/// What a run left at a path, or under a file's name where only one has it.
-fn of_run(desk: &Desk<'_>, path: &str, run: &str) -> Result<(Run, Recorded), CliError> {
-    let run = desk.run(run)?;
-    let short = run.begun.run.short().to_owned();
-    if run.ended.is_none() {
-        return Err(CliError::nothing(format!("run {short} is not over")));
-    }
-    if let Some(recorded) = left(desk, &run, path)? {
-        return Ok((run, recorded));
-    }
-    let files = crate::cli::commands::runs::files::files(desk, &run)?;
-    let ends = |file: &&String| file.rsplit('/').next() == Some(path);
-    let named: Vec<&String> = files.keys().filter(ends).collect();
-    if let [file] = named.as_slice()
-        && let Some(recorded) = left(desk, &run, file)?
-    {
-        return Ok((run, recorded));
-    }
-    let what = if named.is_empty() { "left nothing at" } else { "left several files named" };
-    Err(CliError::nothing(format!("run {short} {what} {}", words::name(path)))
-        .hint(format!("`amlrun runs files {short}` lists what it left")))
 }
 
 /// What a run left at a path, logs aside; also at a path below its artifacts.
@@ -108,8 +148,7 @@ fn left(desk: &Desk<'_>, run: &Run, path: &str) -> Result<Option<Recorded>, CliE
 }
 
 /// A path in the project, and the newest run that left what lies there; any that left it where nothing lies there.
-fn of_path(desk: &Desk<'_>, path: &str, cwd: &Path) -> Result<(Run, Recorded), CliError> {
-    let at = cwd.join(path);
+fn of_path(desk: &Desk<'_>, at: &Path) -> Result<(Run, Recorded), CliError> {
     let inside = at.strip_prefix(&desk.root).ok().and_then(|path| RelPath::new(path).ok());
     let inside = inside.filter(|path| !path.is_root()).ok_or_else(|| {
         CliError::usage(format!("`{}` is not in the workspace", at.display()))
