@@ -2,6 +2,7 @@
 //!
 //! Called by every module that names content. It may never see a path or a clock.
 
+pub mod buffer;
 pub mod pieces;
 
 use std::fmt;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::probe::Probe;
 use crate::digest::Digest;
+use crate::digest::buffer::Buffer;
 use crate::digest::pieces::{self, PIECE};
 
 /// Bytes read at once: small enough to stay in a core's own cache until they are hashed.
@@ -44,7 +45,7 @@ pub(super) fn bytes<'b>(probe: &Probe, buffer: &'b [u8]) -> Option<&'b [u8]> {
 }
 
 /// Reads a file of an open folder. `buffer` is only lent.
-pub(super) fn digest(folder: BorrowedFd<'_>, name: &CStr, buffer: &mut Vec<u8>) -> Outcome {
+pub(super) fn digest(folder: BorrowedFd<'_>, name: &CStr, buffer: &mut Buffer) -> Outcome {
     // NONBLOCK: should the file have become a FIFO, opening it must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::openat(folder, name, flags, rustix::fs::Mode::empty()) {
@@ -61,12 +62,12 @@ pub(super) fn digest(folder: BorrowedFd<'_>, name: &CStr, buffer: &mut Vec<u8>) 
 }
 
 /// Reads an open file alone, until it was the same before and after.
-pub(super) fn small(file: &OwnedFd, mut before: Probe, buffer: &mut Vec<u8>) -> Outcome {
+pub(super) fn small(file: &OwnedFd, mut before: Probe, buffer: &mut Buffer) -> Outcome {
     for _ in 0..TRIES {
         // One byte more than the file has, so that its end is seen by the read that gets all of it.
         let enough =
             usize::try_from(before.size).unwrap_or(BUFFER).saturating_add(1).clamp(LEAST, BUFFER).next_power_of_two();
-        let buffer = lent(buffer, enough);
+        let buffer = buffer.lend(enough);
         let (digest, length) = match whole(file, before.size, buffer) {
             Ok(read) => read,
             Err(errno) => return Outcome::Refused(errno),
@@ -78,15 +79,6 @@ pub(super) fn small(file: &OwnedFd, mut before: Probe, buffer: &mut Vec<u8>) -> 
         }
     }
     Outcome::Restless
-}
-
-/// All of a buffer, of at least so many bytes. A new one comes zeroed from the system: filling 256 KiB by hand for each small
-/// file was an eighth of what a thousand short jobs cost.
-fn lent(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
-    if buffer.len() < length {
-        *buffer = vec![0; length];
-    }
-    buffer
 }
 
 /// One pass over a file: its digest and its length. All of a file shorter than the buffer lies in it afterwards.
@@ -152,8 +144,8 @@ impl Large {
     }
 
     /// Hashes pieces until none is left. `saw` is told how many bytes were read, and says whether to go on.
-    pub(super) fn work(&self, buffer: &mut Vec<u8>, saw: impl Fn(u64) -> bool) {
-        let buffer = lent(buffer, PIECE);
+    pub(super) fn work(&self, buffer: &mut Buffer, saw: impl Fn(u64) -> bool) {
+        let buffer = buffer.lend(PIECE);
         let count = pieces::count(self.before.size);
         loop {
             let piece = self.next.fetch_add(1, Ordering::Relaxed);

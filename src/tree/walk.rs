@@ -22,6 +22,7 @@ use super::top::Group;
 use super::{Folder, Ground, Measured, TreeError, Watch};
 use crate::content::{Content, Entry, Kind, Node};
 use crate::digest::Digest;
+use crate::digest::buffer::Buffer;
 use crate::relpath::RelPath;
 
 /// Something for a thread to do.
@@ -40,7 +41,7 @@ pub(super) enum Task {
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) names: Vec<u8>,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     node: Vec<u8>,
 }
 

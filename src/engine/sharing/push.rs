@@ -17,6 +17,7 @@ use crate::cache::pack::{PART, Packed, Packer, of_part, parts};
 use crate::cache::{Created, Fault, Name, Remote as _};
 use crate::content::{Content, Kind};
 use crate::digest::Digest;
+use crate::digest::buffer::Buffer;
 use crate::history::{Begun, Ended, Invocation};
 use crate::relpath::RelPath;
 use crate::staleness::{Key, Recorded};
@@ -325,7 +326,7 @@ fn send_large(sharing: &Sharing, store: &dyn Store, scratch: &Path, digest: &Dig
     let all: Vec<u32> = (0..parts(size)).collect();
     each(&all, |part| {
         let from = u64::from(*part) * PART;
-        let mut bytes = vec![0; usize::try_from(PART.min(size - from)).unwrap_or_default()];
+        let mut bytes = Buffer::new(usize::try_from(PART.min(size - from)).unwrap_or_default());
         file.read_exact_at(&mut bytes, from).map_err(failed)?;
         put(sharing, &of_part(*digest, size, *part, &bytes))
     })

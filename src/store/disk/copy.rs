@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 
 use crate::digest::Digest;
+use crate::digest::buffer::Buffer;
 use crate::digest::pieces::{self, PIECE};
 
 /// Read and written at once; small enough to stay in a core's cache on the way.
@@ -43,7 +44,7 @@ pub(super) fn copy(from: &File, to: &File, size: u64) -> Result<(Digest, u64), F
     }
     if size < LONG {
         let mut hasher = blake3::Hasher::new();
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = Buffer::new(CHUNK);
         let mut total = 0;
         loop {
             let n = fill(from, &mut chunk).map_err(Fault::Reading)?;
@@ -59,10 +60,10 @@ pub(super) fn copy(from: &File, to: &File, size: u64) -> Result<(Digest, u64), F
 }
 
 fn pipeline(from: &File, to: &File) -> Result<(Digest, u64), Fault> {
-    let (full, filled) = mpsc::sync_channel::<(Vec<u8>, usize)>(4);
-    let (empty, emptied) = mpsc::channel::<Vec<u8>>();
+    let (full, filled) = mpsc::sync_channel::<(Buffer, usize)>(4);
+    let (empty, emptied) = mpsc::channel::<Buffer>();
     for _ in 0..4 {
-        drop(empty.send(vec![0; CHUNK]));
+        drop(empty.send(Buffer::new(CHUNK)));
     }
     std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
@@ -106,7 +107,7 @@ pub(super) fn digest(file: &File) -> io::Result<(Digest, u64)> {
         return Ok((digest, size));
     }
     let mut hasher = blake3::Hasher::new();
-    let mut chunk = vec![0; CHUNK.min(usize::try_from(size).unwrap_or(CHUNK) + 1)];
+    let mut chunk = Buffer::new(CHUNK.min(usize::try_from(size).unwrap_or(CHUNK) + 1));
     let mut total = 0;
     loop {
         match fill_at(file, &mut chunk, total)? {
@@ -126,7 +127,7 @@ fn in_pieces<E: Send>(size: u64, get: impl Fn(u64, &mut [u8]) -> Result<bool, E>
     let next = AtomicUsize::new(0);
     let values = Mutex::new(vec![[0; 32]; count]);
     let work = || {
-        let mut buffer = vec![0; PIECE];
+        let mut buffer = Buffer::new(PIECE);
         loop {
             let piece = next.fetch_add(1, Ordering::Relaxed);
             if piece >= count {

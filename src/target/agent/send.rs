@@ -10,6 +10,7 @@ use sha2::Digest as _;
 use super::{Link, written};
 use crate::content::{self, Entry, Kind};
 use crate::digest::Digest;
+use crate::digest::buffer::Buffer;
 use crate::launch::{Item, Parcel};
 use crate::target::remote::{Cargo, Fault};
 
@@ -171,7 +172,7 @@ fn large(link: &Link, digest: &Digest, cargo: &dyn Cargo, sender: &str) -> Resul
     let there = answer.get("size").and_then(Value::as_u64).unwrap_or(0);
     let mut source = cargo.open(digest)?;
     let (mut check, mut hasher, mut offset) = (sha2::Sha256::new(), blake3::Hasher::new(), 0);
-    let mut piece = vec![0; PACK];
+    let mut piece = Buffer::new(PACK);
     loop {
         let mut filled = 0;
         while filled < piece.len() {
