@@ -154,36 +154,14 @@ fn in_pieces<E: Send>(size: u64, get: impl Fn(u64, &mut [u8]) -> Result<bool, E>
     Ok(whole.then(|| pieces::root(&values, size)))
 }
 
-/// Copies a piece, and leaves what was written in the buffer; whether it was there in full. The system copies where it can,
-/// without the bytes passing through here; what is then read back and digested is the copy, while it is in the core's cache.
+/// Copies a piece, which stays in the buffer; whether it was there in full. By hand: where the system is asked to copy, what it
+/// wrote must be read back to be digested, which costs as much as it saves.
 fn piece(from: &File, to: &File, start: u64, buffer: &mut [u8]) -> Result<bool, Fault> {
-    if system_copies(from, to, start, buffer.len()) {
-        return fill_at(to, buffer, start).map(|n| n == buffer.len()).map_err(Fault::Writing);
-    }
     if fill_at(from, buffer, start).map_err(Fault::Reading)? < buffer.len() {
         return Ok(false);
     }
     to.write_all_at(buffer, start).map_err(Fault::Writing)?;
     Ok(true)
-}
-
-/// Whether the system copied all of a piece. Where it refuses, whatever its reason, reading and writing by hand tells which
-/// side it was.
-#[cfg(target_os = "linux")]
-fn system_copies(from: &File, to: &File, start: u64, length: usize) -> bool {
-    let (mut read, mut written, mut left) = (start, start, length);
-    while left > 0 {
-        match rustix::fs::copy_file_range(from, Some(&mut read), to, Some(&mut written), left) {
-            Ok(0) | Err(_) => return false,
-            Ok(n) => left = left.saturating_sub(n),
-        }
-    }
-    true
-}
-
-#[cfg(not(target_os = "linux"))]
-fn system_copies(_from: &File, _to: &File, _start: u64, _length: usize) -> bool {
-    false
 }
 
 /// Fills a buffer from a place on, as far as there are bytes.
