@@ -209,7 +209,7 @@ mod tests {
     fn every_size_has_the_digest_of_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let open = rustix::fs::open(folder.path(), OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
-        let mut buffer = Vec::new();
+        let mut buffer = Buffer::default();
         let (buffered, large, piece) = (BUFFER as u64, LARGE, PIECE as u64);
         for size in [
             0,
@@ -237,7 +237,7 @@ mod tests {
                 Outcome::Large(file, probe) => {
                     let large = Arc::new(Large::new(file, probe, 2, 0));
                     std::thread::scope(|scope| {
-                        scope.spawn(|| large.work(&mut Vec::new(), |_| true));
+                        scope.spawn(|| large.work(&mut Buffer::default(), |_| true));
                         large.work(&mut buffer, |_| true);
                     });
                     large.finish().0
@@ -256,7 +256,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("folder")).unwrap();
         std::os::unix::fs::symlink("folder", folder.path().join("link")).unwrap();
         for name in [c"none", c"folder", c"link"] {
-            let outcome = digest(open.as_fd(), name, &mut Vec::new());
+            let outcome = digest(open.as_fd(), name, &mut Buffer::default());
             assert!(matches!(outcome, Outcome::Vanished), "{name:?}: {outcome:?}");
         }
     }
@@ -267,10 +267,10 @@ mod tests {
         let file = std::fs::File::create_new(folder.path().join("file")).unwrap();
         file.set_len(2 * LARGE).unwrap();
         let open = rustix::fs::open(folder.path(), OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
-        let Outcome::Large(reader, probe) = digest(open.as_fd(), c"file", &mut Vec::new()) else { panic!("not large") };
+        let Outcome::Large(reader, probe) = digest(open.as_fd(), c"file", &mut Buffer::default()) else { panic!("not large") };
         file.set_len(LARGE).unwrap();
         let large = Arc::new(Large::new(reader, probe, 1, 0));
-        large.work(&mut Vec::new(), |_| true);
+        large.work(&mut Buffer::default(), |_| true);
         let (outcome, tries) = large.finish();
         assert!(matches!(outcome, Outcome::Large(_, probe) if probe.size == LARGE) && tries == 1);
     }
