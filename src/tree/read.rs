@@ -267,7 +267,9 @@ mod tests {
         let file = std::fs::File::create_new(folder.path().join("file")).unwrap();
         file.set_len(2 * LARGE).unwrap();
         let open = rustix::fs::open(folder.path(), OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
-        let Outcome::Large(reader, probe) = digest(open.as_fd(), c"file", &mut Buffer::default()) else { panic!("not large") };
+        let Outcome::Large(reader, probe) = digest(open.as_fd(), c"file", &mut Buffer::default()) else {
+            panic!("not large")
+        };
         file.set_len(LARGE).unwrap();
         let large = Arc::new(Large::new(reader, probe, 1, 0));
         large.work(&mut Buffer::default(), |_| true);
