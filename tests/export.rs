@@ -126,6 +126,13 @@ fn projects(to: &Path) -> Vec<(String, PathBuf)> {
     std::fs::write(example.join("docker/Dockerfile"), "FROM scratch\n").unwrap();
     std::fs::copy(root.join("Amlfile.example"), example.join("Amlfile")).unwrap();
     projects.push(("Amlfile.example".to_owned(), example));
+    for (name, amlfile) in [("sweep-nested", NESTED), ("sweep-exact", EXACT)] {
+        let place = to.join(name);
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("t.py"), "").unwrap();
+        std::fs::write(place.join("Amlfile"), amlfile).unwrap();
+        projects.push((name.to_owned(), place));
+    }
     for name in ["v2", "mlproject", "dvc"] {
         let place = to.join(format!("import-{name}"));
         copy(&root.join("fixtures/import").join(name), &place);
@@ -134,6 +141,89 @@ fn projects(to: &Path) -> Vec<(String, PathBuf)> {
         projects.push((format!("fixtures/import/{name}"), place));
     }
     projects
+}
+
+/// A sweep whose choices hold spaces of their own, with parameters that a trial may leave out.
+const NESTED: &str = r#"format = 1
+[experiments.tune]
+script = "t.py"
+arguments = ["--gamma=${gamma}", "--on", "${nest-erov}"]
+params = { gamma = 0.10, "nest-erov" = "as ${stage}", stage = "it is" }
+[experiments.tune.sweep]
+sampling = "random"
+metric = "loss"
+goal = "minimize"
+max_trials = 8
+[experiments.tune.sweep.space]
+lr = { loguniform = [-7, -1] }
+model = { choice = [
+    "plain",
+    { model = "svm", gamma = { qlognormal = [0, 1, 0.5] }, "nest-erov" = true },
+    { model = "tree", depth = { choice = [2, { depth = 3, width = { randint = 8 } }, {}] }, gamma = 1e-3 },
+] }
+"nest_erov" = { normal = [0, 1.5] }
+"#;
+
+/// Values that v2 does not take as they are, in a grid whose number of trials follows from its nested spaces.
+const EXACT: &str = r#"format = 1
+[experiments.tune]
+command = "python t.py ${flag} ${rate} ${sizes}"
+params = { sizes = [0.0] }
+[experiments.tune.sweep]
+sampling = "grid"
+metric = "loss"
+goal = "minimize"
+[experiments.tune.sweep.space]
+flag = { choice = [true, "true", 1, 1.0, "1"] }
+rate = { choice = [0.10, 1e-3, { rate = 0.5, sizes = [1, 0.50] }, { sizes = { choice = ["1,2", [1, 2]] }, rate = "x" }] }
+"#;
+
+#[test]
+fn a_sweep_over_nested_choices_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.py"), "").unwrap();
+    let (was, is, text) = there_and_back(folder.path(), NESTED);
+    assert_eq!(named(&is), named(&was), "{text}");
+    let yaml = plain(&amlrun::yaml::parse(&files(&folder.path().join("azureml"))["tune.yml"]).unwrap());
+    // What nothing names is told as amlrun tells it; two names that are one there are kept apart.
+    let reference = |name: &str| format!("${{{{search_space.{name}}}}}");
+    let appended =
+        ["lr", "model", "depth", "width", "nest_erov_2"].map(|key| (key.trim_end_matches("_2"), reference(key)));
+    let appended: String = appended.map(|(name, value)| format!(" --{name} {value}")).concat();
+    let command = format!("python t.py '--gamma={}' --on {}{appended}", reference("gamma"), reference("nest_erov"));
+    assert_eq!(yaml["trial"]["command"], command.as_str());
+    let svm = &yaml["search_space"]["model"]["values"][1];
+    assert_eq!(
+        (&svm["model"], &svm["gamma"]["type"], &svm["nest_erov"]),
+        (&"svm".into(), &"qlognormal".into(), &"true".into())
+    );
+    for line in [
+        r#"params = { gamma = 0.10, nest-erov = "as ${stage}", stage = "it is" }"#,
+        "depth = { choice = [2, { depth = 3, width = { randint = 8 } }, {}] }",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+/// What was kept completes the document as long as it says the same; an edit counts.
+#[test]
+fn a_search_space_that_was_edited_there_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.py"), "").unwrap();
+    let (was, is, text) = there_and_back(folder.path(), EXACT);
+    // A grid is given its number of trials there, as v2 wants one.
+    let without = |plan: &Plan| named(plan).concat().replace(r#""sweep/max_trials": Text("25"), "#, "");
+    assert_eq!(without(&is), without(&was), "{text}");
+    let place = folder.path().join("azureml/tune.yml");
+    let yaml = std::fs::read_to_string(&place).unwrap();
+    assert!(yaml.contains("max_total_trials: 25"), "{yaml}");
+    let edited = yaml.replace("- 0.001\n", "- 0.002\n");
+    assert_ne!(edited, yaml);
+    std::fs::write(&place, edited).unwrap();
+    let imported = import(&Disk(folder.path().to_owned()), &["azureml/tune.yml".to_owned()]);
+    let text = write::amlfile(&imported.proposal, &imported.sources);
+    assert!(text.contains(r#"flag = { choice = [true, "true", 1, 1.0, "1"] }"#), "{text}");
+    assert!(text.contains(r#"rate = { choice = [0.1, 0.002, { rate = 0.5, sizes = "1,0.50" }"#), "{text}");
 }
 
 fn folders(of: &Path) -> Vec<PathBuf> {

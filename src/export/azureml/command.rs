@@ -3,11 +3,14 @@
 use super::super::context::Context;
 use super::super::names::{free, identifier};
 use super::paths::{Bound, Spoken};
+use super::space;
+use crate::foreign::model::Toml;
 use crate::foreign::v2::{HAND_OVER, LAY_OUT, RUN};
 use crate::foreign::{Outcome, write};
 use crate::plan::Job;
 use crate::plan::job::{Command, Runner};
 use crate::project::model::{Action, Experiment};
+use crate::project::sweep::Sweep;
 use crate::project::template::{self, Piece, Reference};
 use crate::value::Value;
 use crate::yaml::write::Item;
@@ -42,6 +45,16 @@ pub(super) fn command(context: &mut Context<'_>, job: &Job, bound: &mut Bound) -
     for (argument, _) in &experiment.arguments {
         line.push(' ');
         line.push_str(&word(context, job, experiment, argument, bound));
+    }
+    if let Some(sweep) = &experiment.sweep {
+        let unnamed = space::unnamed(context, job, sweep);
+        let keys: Vec<String> = unnamed.iter().map(|name| space::key(sweep, name)).collect();
+        for (name, key) in unnamed.iter().zip(&keys) {
+            line.extend([" ", &shell_words::quote(&format!("--{name}")), " ${{search_space.", key, "}}"]);
+        }
+        if !keys.is_empty() {
+            bound.property("appended", write::toml(&Toml::texts(keys)));
+        }
     }
     if line.contains("$[[") || literal(experiment).any(|text| text.contains("${{")) {
         let why = "a literal `${{` or `$[[` means something to Azure ML: write it otherwise";
@@ -142,6 +155,7 @@ fn parts(
     in_word: bool,
 ) -> Vec<Part> {
     if let Reference::Param(param) = Reference::of(name)
+        && searched(job, experiment, param).is_none()
         && let Some(text) = context.of_caller(job, param)
     {
         return pieces(context, job, experiment, &text, bound);
@@ -172,12 +186,9 @@ fn part(
             Part::Variable(variable.to_owned())
         }
         Reference::Param(name) => {
-            let searched = experiment.sweep.as_ref().is_some_and(|sweep| sweep.names().contains(&name));
-            if searched && !job.params.contains_key(name) {
-                return Part::Reference(
-                    format!("${{{{search_space.{}}}}}", identifier(name, false)),
-                    "value".to_owned(),
-                );
+            if let Some(sweep) = searched(job, experiment, name) {
+                let reference = format!("${{{{search_space.{}}}}}", space::key(sweep, name));
+                return Part::Reference(reference, "value".to_owned());
             }
             let Some(value) = job.params.get(name) else { return Part::Text(format!("${{{name}}}")) };
             let text = value.to_string();
@@ -190,6 +201,12 @@ fn part(
             Part::Reference(format!("${{{{inputs.{}}}}}", param(name, value, bound)), text)
         }
     }
+}
+
+/// The sweep that gives a parameter its values.
+fn searched<'e>(job: &Job, experiment: &'e Experiment, name: &str) -> Option<&'e Sweep> {
+    let sweep = experiment.sweep.as_deref()?;
+    (sweep.names().contains(&name) && !job.params.contains_key(name)).then_some(sweep)
 }
 
 /// Binds a parameter once, and answers with its key.

@@ -2,7 +2,7 @@
 
 use super::super::context::Context;
 use super::paths::{Outer, bind};
-use super::{Node, Nodes, command, sweep};
+use super::{Node, Nodes, command, space, sweep};
 use crate::foreign::Outcome;
 use crate::foreign::model::Toml;
 use crate::foreign::write;
@@ -63,9 +63,8 @@ pub(super) fn document(
     }
     keep(context, job, nodes, &mut kept);
     if let Some(sweep) = &experiment.sweep {
-        let (keys, renamed) = sweep::keys(context, job, sweep);
-        kept.extend(renamed.into_iter().map(|(key, name)| (format!("amlrun.param-name.{key}"), name)));
-        map.extend(keys);
+        map.extend(sweep::keys(context, job, sweep));
+        kept.extend(space::kept(context, job, sweep));
         code.extend(shape);
         map.push(("trial".to_owned(), Item::Map(code)));
     } else {

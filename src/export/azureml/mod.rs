@@ -7,6 +7,7 @@ mod command;
 mod environment;
 mod job;
 mod paths;
+mod space;
 mod sweep;
 
 use std::collections::BTreeSet;
@@ -99,7 +100,7 @@ fn nodes(context: &mut Context<'_>, exported: &mut Exported) -> Nodes {
     names.extend(jobs.iter().filter(|job| job.cell.is_empty()).map(|job| job.name.0.clone()));
     let mut nodes = Vec::new();
     for job in jobs {
-        if let Some(why) = refused(context, job) {
+        if let Some(why) = refused(job) {
             let experiment = context.project.experiments[job.experiment].name.clone();
             let span = job.span.clone();
             context.say_at(&span, &format!("experiments.{experiment}"), Outcome::NoCounterpart, why);
@@ -123,13 +124,11 @@ fn nodes(context: &mut Context<'_>, exported: &mut Exported) -> Nodes {
 }
 
 /// Why a job cannot be had there.
-fn refused(context: &Context<'_>, job: &Job) -> Option<&'static str> {
-    let experiment = &context.project.experiments[job.experiment];
+fn refused(job: &Job) -> Option<&'static str> {
     if job.framework == "pyspark" {
         return Some("left out: Azure ML's Spark jobs want an instance type and a runtime, which no Amlfile names");
     }
-    let nested = experiment.sweep.as_ref().is_some_and(|sweep| !sweep::is_flat(sweep));
-    nested.then_some("left out: a sweep over nested choices has no counterpart in v2")
+    None
 }
 
 /// Keys of the workspace, which hold for amlrun alone.

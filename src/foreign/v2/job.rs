@@ -46,7 +46,8 @@ pub(super) fn build(
         text
     };
     let script = ours.text("script").filter(|script| names::from("", script).is_some());
-    let own = if ours.is_empty() { text.trim_end().to_owned() } else { ours::own_command(&text) };
+    let own =
+        if ours.is_empty() { text.trim_end().to_owned() } else { ours.without_appended(ours::own_command(&text)) };
     let arguments = script.and_then(|script| Some((script, ours::arguments(&own, script)?)));
     if let Some((script, words)) = arguments {
         let words = words.iter().map(|word| Value::Text(translate(word))).collect();

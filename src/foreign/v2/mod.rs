@@ -8,6 +8,7 @@ mod job;
 mod matrix;
 mod ours;
 mod pipeline;
+mod space;
 mod sweep;
 
 use std::collections::BTreeMap;

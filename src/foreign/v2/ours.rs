@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::super::doc::At;
 use super::super::look::Context;
 use super::super::model::{Cell, Experiment, Toml};
+use crate::amlfile::document::Item;
 use crate::diagnostic::Source;
 use crate::value::Value;
 
@@ -25,6 +26,14 @@ pub(super) fn of(context: &mut Context<'_>, at: &At<'_>, table: &str) -> Ours {
         }
     }
     Ours(found)
+}
+
+/// Reads them from a job's `properties`, and leaves the account to [`of`].
+pub(super) fn peek(at: &At<'_>) -> Ours {
+    let entries = at.get("properties").map(|table| table.entries()).unwrap_or_default();
+    let kept =
+        entries.iter().filter_map(|entry| Some((entry.key.strip_prefix("amlrun.")?.to_owned(), entry.scalar()?)));
+    Ours(kept.collect())
 }
 
 /// The name that an experiment had.
@@ -104,12 +113,37 @@ impl Ours {
 
     /// A value as TOML writes it, numbers by their letters: they are part of a job's name.
     fn exact(&self, key: &str) -> Option<Value> {
+        match self.draw(key)? {
+            Toml::Value(value) => Some(value),
+            Toml::List(_) | Toml::Table(_) => None,
+        }
+    }
+
+    /// What a parameter is drawn from: tables in their order, numbers by their letters.
+    pub(super) fn draw(&self, key: &str) -> Option<Toml> {
         let source = Source { name: key.to_owned(), text: format!("[params]\nx = {}", self.text(key)?) };
         let (document, _) = crate::amlfile::parse(&source);
         if document.broken {
             return None;
         }
-        document.root.get("params")?.table()?.get("x")?.value()
+        whole(document.root.get("params")?.table()?.get("x")?)
+    }
+
+    /// What searched parameters are where a trial leaves them out, and what that names.
+    pub(super) fn defaults(&self) -> Vec<(String, Value)> {
+        let Some(Toml::Table(pairs)) = self.draw("defaults") else { return Vec::new() };
+        let value = |(name, value)| if let Toml::Value(value) = value { Some((name, value)) } else { None };
+        pairs.into_iter().filter_map(value).collect()
+    }
+
+    /// A command without the searched parameters that the export appended to it, as amlrun appends them itself.
+    pub(super) fn without_appended(&self, command: String) -> String {
+        let appended = |key: &String| {
+            let name = self.name("param", key).unwrap_or_else(|| key.clone());
+            format!(" {} ${{{{search_space.{key}}}}}", shell_words::quote(&format!("--{name}")))
+        };
+        let end: String = self.texts("appended").unwrap_or_default().iter().map(appended).collect();
+        command.strip_suffix(&end).map(str::to_owned).unwrap_or(command)
     }
 
     /// The variables whose values are the caller's, as an Amlfile writes them.
@@ -161,6 +195,18 @@ pub(super) fn arguments(text: &str, script: &str) -> Option<Vec<String>> {
         return None;
     }
     Some(words.collect())
+}
+
+/// All of a value: a list that holds a table is one of anything.
+fn whole(item: &Item<'_>) -> Option<Toml> {
+    if let Some(table) = item.table() {
+        let pairs = table.entries().iter().map(|entry| Some((entry.key.clone().into_owned(), whole(&entry.item)?)));
+        return pairs.collect::<Option<_>>().map(Toml::Table);
+    }
+    match (item.value(), item.list()) {
+        (Some(value), _) => Some(Toml::Value(value)),
+        (None, list) => list?.iter().map(whole).collect::<Option<_>>().map(Toml::List),
+    }
 }
 
 fn model(value: &toml::Value) -> Option<Toml> {

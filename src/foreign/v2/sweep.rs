@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::doc::At;
-use super::super::hyperdrive::{expression, parameter, policy_of};
+use super::super::hyperdrive::policy_of;
 use super::super::look::Context;
 use super::super::model::{Experiment, Keys, Toml};
-use super::{Scope, job};
-use crate::value::Value;
+use super::{Scope, job, ours, space};
 
 /// A sweep.
 pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, scope: &Scope) -> Option<String> {
@@ -24,26 +23,27 @@ pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, scope: 
         None => None,
     };
     let code = doc.as_ref().map_or_else(|| trial.clone(), super::super::doc::Doc::at);
-    let space = space(context, at);
+    let ours = ours::peek(at);
+    let space = space::space(context, at, &ours);
+    let names = space::names(at, &ours);
     let mut extra: BTreeMap<String, String> = BTreeMap::new();
-    for (key, name) in at
-        .get("search_space")
-        .map(|table| table.entries())
-        .unwrap_or_default()
-        .iter()
-        .map(|e| (e.key.clone(), searched(at, &e.key)))
-    {
+    for (key, name) in &names {
         extra.insert(format!("search_space.{key}"), name.clone());
         // A trial of a component has the parameter as an input.
         if doc.is_some() {
-            extra.insert(format!("inputs.{key}"), name);
+            extra.insert(format!("inputs.{key}"), name.clone());
         }
     }
     let mut one = job::build(context, at, &code, name, scope, &extra)?;
     if let Some(doc) = &doc {
         context.report.rest(doc, "an Amlfile has nothing like it");
     }
-    one.params.retain(|(name, _)| space.iter().all(|(known, _)| known != name));
+    one.params.retain(|(name, _)| names.iter().all(|(_, known)| known != name));
+    for (name, value) in ours.defaults() {
+        if one.params.iter().all(|(known, _)| *known != name) {
+            one.params.push((name, value));
+        }
+    }
     one.space = space;
     one.sweep = settings(context, at, &mut one);
     if let Some(policy) = at.get("early_termination") {
@@ -107,37 +107,4 @@ fn settings(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment) -> Key
     // The limits of a sweep are not those of a job.
     one.resources.retain(|(key, _)| key != "time");
     keys
-}
-
-fn space(context: &mut Context<'_>, at: &At<'_>) -> Keys {
-    let mut space: Keys = Vec::new();
-    for entry in at.get("search_space").map(|table| table.entries()).unwrap_or_default() {
-        let kind = entry.get("type").and_then(|kind| kind.scalar()).unwrap_or_default();
-        let values = |keys: &[&str]| keys.iter().map(|key| entry.get(key)?.value()).collect::<Option<Vec<Value>>>();
-        let arguments = match kind.as_str() {
-            "choice" => values(&["values"]),
-            "randint" => values(&["upper"]),
-            "uniform" | "loguniform" => values(&["min_value", "max_value"]),
-            "quniform" | "qloguniform" => values(&["min_value", "max_value", "q"]),
-            "normal" | "lognormal" => values(&["mu", "sigma"]),
-            "qnormal" | "qlognormal" => values(&["mu", "sigma", "q"]),
-            _ => None,
-        };
-        let name = searched(at, &entry.key);
-        match arguments.and_then(|arguments| expression(&kind, arguments)) {
-            Some(one) if space.iter().all(|(known, _)| *known != name) => {
-                context.report.translated(&entry, format!("sweep.space.{name}"));
-                space.push((name, one));
-            }
-            Some(_) => context.report.none(&entry, "another parameter has that name"),
-            None => context.report.none(&entry, "no expression of a search space (nested choices have no counterpart)"),
-        }
-    }
-    space
-}
-
-/// The name of a parameter that is searched.
-fn searched(at: &At<'_>, key: &str) -> String {
-    let kept = at.get("properties").and_then(|kept| kept.get(&format!("amlrun.param-name.{key}"))?.scalar());
-    kept.unwrap_or_else(|| parameter(key))
 }
