@@ -224,6 +224,80 @@ fn runs_go_to_a_server_once_and_come_back() {
     drop(engine);
 }
 
+/// A script that registers what it logs, what a run within it logs, and what it does not have.
+const REGISTERS: &str = r#"
+mkdir -p models; echo ridge > models/ridge.txt
+cd "$AMLRUN_TRACKING"; mkdir -p artifacts/net children/c1; echo net > artifacts/net/w.bin; echo inner > children/c1/w.bin
+cat >> log.jsonl <<'END'
+{"at":1700000000000,"model":"net","path":"net","tags":{"by":"script"}}
+{"alias":"champion","model":"net","version":1}
+{"at":1700000000000,"child":"c1","name":"first"}
+{"run":"c1","at":1700000000000,"model":"net","path":"w.bin"}
+{"run":"c1","status":"Completed","at":1700000000002}
+{"at":1700000000000,"model":"ghost","path":"nothing"}
+END
+"#;
+
+#[test]
+fn models_go_to_a_server_once() {
+    const SEEN: &str = "import json, mlflow, pathlib\nc = mlflow.MlflowClient()\nseen = {}\n\
+        for m in c.search_registered_models():\n    seen[m.name] = {'aliases': m.aliases}\n    \
+        for v in c.search_model_versions(f\"name='{m.name}'\"):\n        \
+        got = pathlib.Path(mlflow.artifacts.download_artifacts(f'models:/{m.name}/{v.version}'))\n        \
+        files = sorted(f for f in ([got] if got.is_file() else got.rglob('*')) if f.is_file())\n        \
+        seen[m.name][v.version] = {'run': c.get_run(v.run_id).info.run_name, 'by': v.tags.get('by'), 'files': [f.read_text() for f in files]}\n\
+        print(json.dumps(seen))";
+    let folder = tempfile::Builder::new().prefix("amlrun-mlflow-").tempdir().unwrap();
+    let Some((_engine, address)) = server(folder.path()) else { return };
+    let python = python::with("mlflow-full", FULL).unwrap();
+    let project = Project::new(&folder.path().join("from"));
+    project.write("train.sh", REGISTERS);
+    project.write(
+        "Amlfile",
+        "format = 1\n[experiments.train]\ncommand = \"sh train.sh\"\nsources = [\"train.sh\"]\n\
+         outputs = { model = \"models/ridge.txt\" }\n",
+    );
+    project.run(&["train"]);
+    // The numbers there are others than those here.
+    project.run(&["models", "register", "ridge", "model"]);
+    project.run(&["models", "rm", "ridge@1"]);
+    project.run(&["models", "register", "ridge", "model", "--alias", "best"]);
+    let export = || -> serde_json::Value {
+        serde_json::from_str(&project.run(&["runs", "export", "--mlflow", &address, "--json"])).unwrap()
+    };
+    let seen = || -> serde_json::Value {
+        let mut command = Command::new(&python);
+        command.args(["-c", SEEN]).env("MLFLOW_TRACKING_URI", &address).env("MLFLOW_DISABLE_TELEMETRY", "true");
+        let done = command.env("GIT_PYTHON_REFRESH", "quiet").current_dir(folder.path()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let sent = export();
+    let models: Vec<_> = sent[0]["models"].as_array().unwrap().iter().collect();
+    let told: Vec<_> =
+        models.iter().map(|m| (m["name"].as_str().unwrap(), &m["version"], &m["mlflow_version"])).collect();
+    let (one, two) = (&serde_json::json!(1), &serde_json::json!(2));
+    let (first, second) = (&serde_json::json!("1"), &serde_json::json!("2"));
+    let none = &serde_json::Value::Null;
+    assert_eq!(told, [("ghost", one, none), ("net", one, first), ("net", two, second), ("ridge", two, first)]);
+    assert!(models[0]["why"].as_str().unwrap().contains("left nothing at"), "{sent}");
+    let there = seen();
+    let net = serde_json::json!({
+        "aliases": {"champion": "1"},
+        "1": {"run": "train", "by": "script", "files": ["net\n"]},
+        "2": {"run": "first", "by": null, "files": ["inner\n"]},
+    });
+    assert_eq!(there["net"], net, "{there}");
+    let ridge = serde_json::json!({"aliases": {"best": "1"}, "1": {"run": "train", "by": null, "files": ["ridge\n"]}});
+    assert_eq!(there["ridge"], ridge, "{there}");
+    // Once: nothing there is touched any more.
+    let again = export();
+    let again = again[0]["models"].as_array().unwrap();
+    assert!(again.iter().all(|model| !model["sent"].as_bool().unwrap()), "{again:?}");
+    assert_eq!(again[3]["mlflow_version"], "1");
+    assert_eq!(seen(), there);
+}
+
 #[test]
 fn artifacts_of_earlier_runs_are_served() {
     const MAKE: &str = "import mlflow\nwith mlflow.start_run():\n    mlflow.log_metric('m', 1)\n    \

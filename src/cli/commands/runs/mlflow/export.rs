@@ -1,4 +1,5 @@
-//! Runs to an MLflow server: experiment, parameters, metrics with their steps and times, tags, artifacts, runs within runs.
+//! Runs to an MLflow server: experiment, parameters, metrics with their steps and times, tags, artifacts, runs within runs,
+//! and what is registered of them as models.
 //!
 //! A run that is there carries its identity here as a tag, and another one when all of it was sent: what was cut short is
 //! removed there and sent anew, what is whole is left alone.
@@ -9,7 +10,7 @@ use std::fs::File;
 use serde_json::{Value, json};
 
 use super::super::{Desk, files, record};
-use super::{Done, OF, RUN, SENT, client, tell};
+use super::{CHILD, Done, OF, RUN, SENT, client, register, tell};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::surroundings::Surroundings;
@@ -49,6 +50,12 @@ pub(in crate::cli::commands::runs) fn export(
     for run in runs {
         all.push(sender.run(&run)?);
     }
+    // In the order of their numbers, which the server gives anew.
+    for version in desk.history.models()? {
+        let of = all.iter_mut().find(|done| done.run == version.run.0);
+        let Some((done, id)) = of.and_then(|done| done.other.clone().map(|id| (done, id))) else { continue };
+        done.models.push(register::register(&sender.client, &version, &id)?);
+    }
     Ok(tell(desk, &all, "sent", &format!(" to {}", sender.client.server())))
 }
 
@@ -60,7 +67,7 @@ struct Sender<'d, 'c> {
 }
 
 /// A text of an answer.
-fn text(answer: &Value, path: &str) -> String {
+pub(super) fn text(answer: &Value, path: &str) -> String {
     answer.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
@@ -116,8 +123,7 @@ impl Sender<'_, '_> {
 
     fn run(&mut self, run: &Run) -> Result<Done, CliError> {
         let begun = &run.begun;
-        let mut done =
-            Done { run: begun.run.0.clone(), name: begun.job.0.clone(), other: None, why_not: None, notes: Vec::new() };
+        let mut done = Done { run: begun.run.0.clone(), name: begun.job.0.clone(), ..Done::default() };
         let Some(ended) = &run.ended else {
             done.why_not = Some("it is not over".to_owned());
             return Ok(done);
@@ -174,7 +180,7 @@ impl Sender<'_, '_> {
             let parent = child.parent.as_ref().and_then(|parent| roots.get(parent));
             let parent = parent.map_or_else(|| id.clone(), |(id, _): &(String, Option<String>)| id.clone());
             tags.insert("mlflow.parentRunId".to_owned(), parent);
-            tags.insert("amlrun.child".to_owned(), child.id.clone());
+            tags.insert(CHILD.to_owned(), child.id.clone());
             tags.insert(OF.to_owned(), begun.run.0.clone());
             let name = if child.name.is_empty() { &child.id } else { &child.name };
             let begins = Begins { experiment: &experiment, name, who, started: child.started };

@@ -85,7 +85,7 @@ pub(in crate::cli::commands::runs) fn import(
     for mut run in found {
         let why_not = why_not(&history, &run)?;
         let mut done =
-            Done { run: run.id.clone(), name: job(&run), other: Some(run.id.clone()), why_not, notes: Vec::new() };
+            Done { run: run.id.clone(), name: job(&run), other: Some(run.id.clone()), why_not, ..Done::default() };
         if done.why_not.is_none() {
             done.notes = record(desk, &mut history, &mut *source, &mut run)?;
         }
