@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
 mod engines;
+#[path = "ssh/faults.rs"]
+mod faults;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -270,74 +272,6 @@ fn ctrl_c_detaches_and_attach_and_cancel_go_on_from_there() {
     let statuses: Vec<String> = project.runs().into_iter().take(2).map(|(_, status)| status).collect();
     assert_eq!(statuses, ["Canceled", "Canceled"]);
     assert_eq!(project.amlrun(&["cancel", "--all"]).code, Some(4));
-}
-
-#[test]
-fn what_goes_wrong_is_told_with_the_way_out() {
-    let folder = tempfile::Builder::new().prefix("amlrun-s-").tempdir().unwrap();
-    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
-    let project = Project::new(folder.path());
-    let far = folder.path().join("far");
-    let mut homes = 0;
-    let mut try_with = |head: &str, command: &str| {
-        // A home of its own each time: a connection that stands would be shared.
-        homes += 1;
-        let project = Project {
-            root: project.root.clone(),
-            home: folder.path().join(format!("h{homes}")),
-            variables: Vec::new(),
-        };
-        std::fs::create_dir_all(&project.home).unwrap();
-        project.write(
-            "Amlfile",
-            &format!("format = 1\n{head}\n[experiments.a]\ntarget = \"vm\"\ncommand = '''{command}'''\n"),
-        );
-        project.amlrun(&["-B"])
-    };
-    let good = target(&engine, port(&engine), &far, "");
-    let config = engine.folder.join("ssh_config").display().to_string();
-    // A signal there is not a connection lost, and the other way round.
-    let said = try_with(&good, "kill -9 $$");
-    assert!(said.text.contains("killed by SIGKILL"), "{}", said.text);
-    assert_eq!(said.code, Some(1));
-    assert!(try_with(&good, "exit 255").text.contains("exit status 255"));
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let said = try_with(&target(&engine, closed, &far, ""), "true");
-    assert!(said.text.contains("target `vm`") && said.text.contains("Connection refused"), "{}", said.text);
-    let said = try_with(&good.replace("host = \"host\"", "host = \"no-such-host.invalid\""), "true");
-    assert!(said.text.contains("no such host"), "{}", said.text);
-    // A key that the host does not know.
-    let other = folder.path().join("other");
-    let made =
-        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status();
-    assert!(made.unwrap().success());
-    let text = std::fs::read_to_string(&config).unwrap();
-    let identity = text.lines().find(|line| line.trim().starts_with("IdentityFile")).unwrap().trim().to_owned();
-    let foreign = folder.path().join("config-key");
-    std::fs::write(&foreign, text.replace(&identity, &format!("IdentityFile {}", other.display()))).unwrap();
-    let said = try_with(&good.replace(&config, &foreign.display().to_string()), "true");
-    assert!(said.text.contains("no key was accepted"), "{}", said.text);
-    // A host key that is another one.
-    let known = folder.path().join("known");
-    let public = std::fs::read_to_string(other.with_extension("pub")).unwrap();
-    std::fs::write(&known, format!("[127.0.0.1]:{} {public}", port(&engine))).unwrap();
-    let hosts = text.lines().find(|line| line.trim().starts_with("UserKnownHostsFile")).unwrap().trim().to_owned();
-    let changed = folder.path().join("config-host");
-    std::fs::write(&changed, text.replace(&hosts, &format!("UserKnownHostsFile {}", known.display()))).unwrap();
-    let said = try_with(&good.replace(&config, &changed.display().to_string()), "true");
-    assert!(said.text.contains("host key is not the known one"), "{}", said.text);
-    // A folder that cannot be used.
-    std::fs::write(folder.path().join("file"), "").unwrap();
-    let said = try_with(&target(&engine, port(&engine), &folder.path().join("file/x"), ""), "true");
-    assert!(said.text.contains("cannot be used"), "{}", said.text);
-    let text = project.amlrun(&["targets", "check", "vm"]);
-    assert!(text.code == Some(3) && text.text.contains("FAIL"), "{}", text.text);
-    let _ = try_with(&good, "true");
-    let text = project.run(&["targets", "check", "vm"]);
-    for name in ["connection", "python", "disk", "gpus", "clock"] {
-        assert!(text.contains(name), "{text}");
-    }
-    assert_eq!(project.runs().iter().filter(|(_, status)| status == "Completed").count(), 1);
 }
 
 #[test]

@@ -4,13 +4,22 @@ use std::process::Command;
 
 use super::agent::{Connector, Trouble};
 
-/// This machine, for the engine of this name.
+/// This machine.
 #[derive(Debug)]
-pub(super) struct Here(pub(super) &'static str);
+pub(super) struct Here {
+    /// The target's name in the Amlfile.
+    pub(super) target: String,
+    /// The engine's.
+    pub(super) engine: &'static str,
+}
 
 impl Connector for Here {
     fn place(&self) -> String {
         "this machine".to_owned()
+    }
+
+    fn named(&self) -> String {
+        format!("target `{}`", self.target)
     }
 
     fn command(&self, script: &str) -> Command {
@@ -21,11 +30,16 @@ impl Connector for Here {
     }
 
     fn explain(&self, trouble: &Trouble) -> String {
-        let Self(engine) = self;
+        let (Self { engine, .. }, named) = (self, self.named());
         match trouble {
-            Trouble::NoProgram(why) => format!("could not run {why}"),
-            Trouble::Silent => format!("the helper for {engine} on this machine does not answer"),
-            Trouble::Ended(_, said) => format!("the helper for {engine} on this machine ended: {}", said.trim()),
+            Trouble::NoProgram(why) => format!("{named}: could not run {why}"),
+            Trouble::Silent => format!("{named}: the helper for {engine} on this machine does not answer"),
+            Trouble::Ended(Some(97), _) => {
+                format!("{named}: there is no Python 3.6 or later on PATH on this machine: install python3")
+            }
+            Trouble::Ended(_, said) => {
+                format!("{named}: the helper for {engine} on this machine ended: {}", said.trim())
+            }
         }
     }
 }

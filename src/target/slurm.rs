@@ -88,7 +88,7 @@ impl<'c> Slurm<'c> {
         let of_login = login.and_then(|login| login.options.get("directory")?.as_str().map(str::to_owned));
         let connector: Box<dyn Connector> = match login {
             Some(login) => Box::new(Login::new(login, cache)),
-            None => Box::new(Here("Slurm")),
+            None => Box::new(Here { target: target.name.clone(), engine: "Slurm" }),
         };
         Self {
             link: Link::new(connector, text("directory").or(of_login)),
@@ -153,6 +153,9 @@ impl<'c> Slurm<'c> {
                         Some(busy) => Err(Fault::Lost(format!("target `{}`: {busy}", self.name))),
                         None => Ok(()),
                     },
+                    Err(Fault::Refused(why)) if why.starts_with(&format!("target `{}`", self.name)) => {
+                        Err(Fault::Refused(why))
+                    }
                     Err(Fault::Refused(why)) => Err(Fault::Refused(format!("target `{}`: {why}", self.name))),
                     Err(fault) => Err(fault),
                 };

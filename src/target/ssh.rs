@@ -91,6 +91,10 @@ impl Connector for Login {
         self.host.clone()
     }
 
+    fn named(&self) -> String {
+        format!("target `{}`: `ssh {}`", self.name, self.host)
+    }
+
     fn command(&self, script: &str) -> Command {
         let mut command = self.ssh();
         command.args(self.sharing()).arg("--").arg(&self.host).arg(format!("exec sh -c {}", quoted(script)));
@@ -98,7 +102,7 @@ impl Connector for Login {
     }
 
     fn explain(&self, trouble: &Trouble) -> String {
-        let Self { name, host, .. } = self;
+        let (Self { name, host, .. }, named) = (self, self.named());
         let (status, said) = match trouble {
             Trouble::NoProgram(why) => {
                 return format!("target `{name}`: could not run {why}; install the OpenSSH client");
@@ -111,7 +115,7 @@ impl Connector for Login {
         let has = |text: &str| said.contains(text);
         let next = if status == Some(97) {
             return format!(
-                "target `{name}`: there is no Python 3.6 or later on `{host}`; install python3 there, amlrun needs nothing else"
+                "{named}: there is no Python 3.6 or later on PATH there: install python3, amlrun needs nothing else"
             );
         } else if has("IDENTIFICATION HAS CHANGED") {
             "its host key is not the known one: it was set up anew, or somebody is in between; if you know why, remove the old key \
@@ -138,7 +142,7 @@ impl Connector for Login {
             (true, Some(status)) => format!("ssh ended with {status}"),
             (true, None) => "the connection broke".to_owned(),
         };
-        format!("target `{name}`: `ssh {host}`: {said}: {next}")
+        format!("{named}: {said}: {next}")
     }
 
     /// A master whose connection is dead would keep every new one waiting.

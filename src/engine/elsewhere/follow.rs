@@ -21,7 +21,9 @@ use crate::target::{CancelState, Report};
 use crate::tracking::Folder;
 
 /// The pauses between two looks at a run: short while it is young, longer as it goes on.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// The pause after it wrote something.
+const TALKING: Duration = Duration::from_millis(50);
 
 /// Where what is followed of a run is put, as it grows.
 pub(in crate::engine) fn followed(scratch: &Path, run: &RunId) -> PathBuf {
@@ -119,8 +121,8 @@ impl There<'_> {
                 wait(self.bench, pause);
                 pause = (pause * 5 / 4).min(LOOKS.1);
             } else {
-                pause = LOOKS.0 * 2;
-                wait(self.bench, LOOKS.0);
+                pause = TALKING * 2;
+                wait(self.bench, TALKING);
             }
         }
     }

@@ -3,7 +3,7 @@
 # always speak the same protocol; kept in the target's folder by content, since supervisors outlive connections.
 #
 # Paths are texts whose characters are the bytes of the path (latin-1). Everything made here is the user's alone.
-import errno, fcntl, hashlib, json, os, re, select, shutil, signal, socket, stat, subprocess, sys, threading, time
+import errno, fcntl, hashlib, json, os, re, select, shutil, signal, socket, stat, subprocess, sys, threading, time, traceback
 
 PASSED = ("PATH HOME USER LOGNAME SHELL LANG LANGUAGE TERM TZ TMPDIR TEMP TMP LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR "
           "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy "
@@ -36,10 +36,14 @@ def write_whole(path, data):
     """A file that is there whole or not at all, and on disk when this returns."""
     temporary = "%s.%d.tmp" % (path, os.getpid())
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        remove(temporary)
+        raise
     os.rename(temporary, path)
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     try:
@@ -59,6 +63,13 @@ def read_json(path):
 
 def write_json(path, value):
     write_whole(path, json.dumps(value).encode("utf-8"))
+
+
+def remove(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def held(path):
@@ -91,6 +102,21 @@ def lock(path, wait):
 
 def check_of(data):
     return hashlib.sha256(data).hexdigest()
+
+
+def is_full(error):
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def full(folder, error):
+    """Words on a disk that takes no more."""
+    try:
+        disk = os.statvfs(folder)
+        free = "no more files" if disk.f_files and not disk.f_favail else "%.1f MiB free" % (disk.f_bavail * disk.f_frsize / 2**20)
+    except OSError:
+        free = error.strerror
+    what = "the quota on" if error.errno == errno.EDQUOT else "the disk of"
+    return "%s %s is full (%s): make room there, or name another `directory` for the target, and run it again" % (what, folder, free)
 
 
 def file_check(path):
@@ -151,8 +177,12 @@ class Place:
         shard = os.path.join(self.objects, digest[:2])
         make(shard)
         temporary = os.path.join(shard, "%s.%d.tmp" % (digest, os.getpid()))
-        with open(temporary, "wb") as file:
-            file.write(data)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+        except OSError:
+            remove(temporary)
+            raise
         os.chmod(temporary, 0o400)
         os.rename(temporary, os.path.join(shard, "%s-%s" % (digest, check)))
         self.remember(digest, check)
@@ -178,19 +208,27 @@ class Place:
         if not path:
             return False
         try:
-            source = open(path, "rb")
+            source = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             self.forget_object(digest, path)
             return False
-        digest_now = hashlib.sha256()
-        handle = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if executable else 0o644)
-        with source, os.fdopen(handle, "wb", 0) as file:
-            while True:
-                block = source.read(1 << 20)
-                if not block:
-                    break
-                digest_now.update(block)
-                file.write(block)
+        # By descriptors: what Python wraps around them costs more than a small file does.
+        try:
+            file = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if executable else 0o644)
+            try:
+                digest_now, left = hashlib.sha256(), os.fstat(source).st_size
+                while left > 0:
+                    block = os.read(source, min(left, 1 << 20))
+                    if not block:
+                        break
+                    left -= len(block)
+                    digest_now.update(block)
+                    while block:
+                        block = block[os.write(file, block):]
+            finally:
+                os.close(file)
+        finally:
+            os.close(source)
         if digest_now.hexdigest() != path[-64:]:
             os.unlink(to)
             self.forget_object(digest, path)
@@ -250,6 +288,41 @@ class Place:
                 missing.add(digest)
             elif not self.copy(digest, at, tag == "x"):
                 missing.add(digest)
+
+    # --- What is over
+
+    def let_go(self, folder):
+        """Removes a run's folder: a large one is put aside, so that nobody waits for it."""
+        names = (name for _, folders, names in os.walk(raw_path(folder)) for name in folders + names)
+        if any(at == 500 for at, _ in enumerate(names)):
+            trash = os.path.join(self.folder, "trash")
+            try:
+                make(trash)
+                return os.rename(folder, os.path.join(trash, os.path.basename(folder)))
+            except OSError:
+                pass
+        shutil.rmtree(raw_path(folder), ignore_errors=True)
+
+    def empty_trash(self):
+        """Removes what was put aside, by a process of its own; at once where the room may be wanted."""
+        trash = os.path.join(self.folder, "trash")
+        if not os.path.isdir(trash):
+            return
+        disk = os.statvfs(self.folder)
+        if disk.f_bavail * 10 > disk.f_blocks:
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+                return
+            try:
+                become_another(None, "/dev/null")
+                if os.fork():
+                    os._exit(0)
+                os.nice(10)
+                shutil.rmtree(raw_path(trash), ignore_errors=True)
+            finally:
+                os._exit(0)
+        shutil.rmtree(raw_path(trash), ignore_errors=True)
 
     # --- Slots: what the host has, shared by everybody's runs in this folder.
 
@@ -332,6 +405,8 @@ class Server:
             if not os.path.exists(agent):
                 write_whole(agent, self.text)
         except OSError as error:
+            if is_full(error):
+                raise Refused(full(folder, error))
             raise Refused("the folder %s cannot be used: %s; name another with `directory`" % (folder, error))
         self.place, self.agent = Place(folder), agent
         return {"directory": folder, "python": sys.version.split()[0], "host": os.uname().nodename}
@@ -381,12 +456,19 @@ class Server:
     def op_put(self, ask, data):
         path = os.path.join(self.place.folder, "incoming", "%s.%s" % (ask["digest"], ask["sender"]))
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(handle, "r+b") as file:
-            if file.seek(0, 2) < ask["offset"]:
-                raise Refused("a piece is missing")
-            file.seek(ask["offset"])
-            file.write(data)
-            file.truncate()
+        try:
+            with os.fdopen(handle, "r+b") as file:
+                if file.seek(0, 2) < ask["offset"]:
+                    raise Refused("a piece is missing")
+                file.seek(ask["offset"])
+                file.write(data)
+                file.truncate()
+        except OSError as error:
+            why = full(self.place.folder, error)
+            remove(path)  # half a file on a full disk is of no use to anybody
+            if is_full(error):
+                raise Refused(why)
+            raise
         if ask["check"]:
             if file_check(path) != ask["check"]:
                 os.unlink(path)
@@ -401,13 +483,13 @@ class Server:
     def op_lay(self, ask, data):
         folder = self.place.run(ask["run"])
         make(folder)
+        root = raw_path(os.path.join(folder, "root"))
         guard = lock(os.path.join(folder, "lock"), False)
         if guard is None:
             return {"missing": []}
         try:
             if os.path.exists(os.path.join(folder, "spec.json")):
                 return {"missing": []}
-            root = raw_path(os.path.join(folder, "root"))
             make(root, 0o755)
             missing = set()
             self.place.shards = {}
@@ -417,8 +499,19 @@ class Server:
                 for path in ask["folders"]:
                     make(os.path.join(root, raw(path)) if path else root, 0o755)
                 spec = dict(ask["spec"], run=ask["run"], folder=self.place.folder, items=ask["items"], folders=ask["folders"])
+                reserve(folder)
                 write_json(os.path.join(folder, "spec.json"), spec)
             return {"missing": sorted(missing)}
+        except OSError as error:
+            # Nothing was started: what there is takes room on what may be a full disk.
+            why = full(self.place.folder, error)
+            shutil.rmtree(root, ignore_errors=True)
+            remove(os.path.join(folder, "status.room"))
+            if os.listdir(folder) == ["lock"]:
+                shutil.rmtree(folder, ignore_errors=True)
+            if is_full(error):
+                raise Refused(why)
+            raise
         finally:
             os.close(guard)
 
@@ -426,13 +519,25 @@ class Server:
         folder = self.place.run(ask["run"])
         if not os.path.exists(os.path.join(folder, "spec.json")):
             raise Refused("the run is not laid out")
-        with open(os.path.join(folder, "supervisor.log"), "ab") as said:
-            process = subprocess.Popen([sys.executable, self.agent, "supervise", folder], stdin=subprocess.PIPE,
-                                       stdout=subprocess.PIPE, stderr=said, start_new_session=True, cwd="/")
-            told = {"secrets": ask["secrets"], "umask": UMASK}
-            answer, _ = process.communicate(json.dumps(told).encode("utf-8"))
-        if process.returncode or not answer:
-            raise Refused("the supervisor could not be started: %s" % tail(os.path.join(folder, "supervisor.log")))
+        said = os.path.join(folder, "supervisor.log")
+        # Forked, as Python need not be started for it and this program not be read again.
+        heard, speaks = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                become_another(speaks, said)
+                supervise(folder, {"secrets": ask["secrets"], "umask": UMASK})
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(1)
+        os.close(speaks)
+        with os.fdopen(heard, "rb") as file:
+            answer = file.read()
+        os.waitpid(child, 0)
+        if not answer:
+            raise Refused("the supervisor could not be started: %s" % tail(said))
         return {}
 
     def op_look(self, ask, data):
@@ -490,7 +595,7 @@ class Server:
         folder = self.place.run(ask["run"])
         if not os.path.isdir(folder):
             return {}
-        write_whole(os.path.join(folder, "cancel"), b"now" if ask["now"] else b"gently")
+        ask_to_end(folder, ask["now"])
         guard = lock(os.path.join(folder, "lock"), False)
         if guard is not None:
             if not os.path.exists(os.path.join(folder, "begun")) and not read_json(os.path.join(folder, "status.json")):
@@ -536,8 +641,8 @@ class Server:
         for path, digest, check in ask["files"]:
             if not self.place.find(digest):
                 shard = os.path.join(self.place.objects, digest[:2])
-                make(shard)
                 try:
+                    make(shard)
                     os.link(os.path.join(root, raw(path)), raw_path(os.path.join(shard, "%s-%s" % (digest, check))))
                 except OSError:
                     pass
@@ -548,12 +653,13 @@ class Server:
             folder = self.place.run(run)
             batch = (read_json(os.path.join(folder, "slurm.json")) or {}).get("batch")
             if read_json(os.path.join(folder, "status.json")) is not None or self.state(folder)["kind"] in ("laid", "lost"):
-                shutil.rmtree(raw_path(folder), ignore_errors=True)
+                self.place.let_go(folder)
             if batch:
                 batch = os.path.join(self.place.folder, "slurm", batch)
                 about = read_json(os.path.join(batch, "batch.json")) or {"runs": []}
                 if not any(os.path.exists(self.place.run(run)) for run in about["runs"]):
                     shutil.rmtree(batch, ignore_errors=True)
+        self.place.empty_trash()
         return {}
 
     # --- Environments
@@ -629,7 +735,8 @@ class Server:
                 answer, data = {"refused": str(refused)}, b""
             except OSError as error:
                 name = error.filename if error.filename is not None else ask["op"]
-                answer, data = {"refused": "%s: %s" % (os.fsdecode(name), error.strerror)}, b""
+                said = "%s: %s" % (os.fsdecode(name), error.strerror)
+                answer, data = {"refused": full(self.place.folder, error) if is_full(error) else said}, b""
             answer["bytes"] = len(data)
             with alone:
                 busy.clear()
@@ -721,6 +828,7 @@ def build(folder):
                 os.unlink(file)
         write_json(os.path.join(folder, "amlrun-environment.json"), {"format": 1, "key": ask["key"]})
     except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)  # first, as the disk may be full
         write_json(folder + ".failed", {"why": str(error)})
     os._exit(0)
 
@@ -735,33 +843,59 @@ def call(argv, log):
 # --- Supervising a run
 
 
-def supervise(folder):
+ANSWER = 3  # the descriptor by which a supervisor says that it took the run over
+
+
+def become_another(speaks, said):
+    """After a fork: lets go of all that is the connection's, so that the two can end one without the other."""
+    os.setsid()
+    os.chdir("/")
+    null, log = os.open("/dev/null", os.O_RDWR), os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for of, to in ((null, 0), (null, 1), (log, 2)):
+        os.dup2(of, to)
+    if speaks not in (None, ANSWER):
+        os.dup2(speaks, ANSWER, inheritable=False)
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else map(str, range(1024)):
+        if int(name) > (ANSWER if speaks is not None else 2):
+            try:
+                os.close(int(name))
+            except OSError:
+                pass
+
+
+def supervise(folder, told):
     """Runs a job to its end and writes how it ended. Holds the run's lock as long as it lives: two never run one job."""
-    told = json.loads(sys.stdin.buffer.read().decode("utf-8") or "{}")
     guard = lock(os.path.join(folder, "lock"), False)
     if guard is None or read_json(os.path.join(folder, "status.json")) is not None:
-        print("there already")
+        os.write(ANSWER, b"there already")
         return
     spec = read_json(os.path.join(folder, "spec.json"))
     place = Place(spec["folder"])
     if os.path.exists(os.path.join(folder, "begun")):
         # Whoever ran it is gone without a word: what became of it is not known, so it is not run again by itself.
-        print("lost")
+        os.write(ANSWER, b"lost")
         return
     if os.fork():
-        sys.stdout.write("ok\n")
-        sys.stdout.flush()
+        os.write(ANSWER, b"ok")
         os._exit(0)
+    os.close(ANSWER)
     os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
+    try:
+        status = wait_and_carry_out(folder, spec, place, told)
+    except OSError as error:
+        status = {"broken": full(place.folder, error) if is_full(error) else str(error)}
+    try:
+        place.release(spec["run"])
+    except OSError:
+        pass  # what holds no lock any more holds no room either
+    write_status(folder, status)
+
+
+def wait_and_carry_out(folder, spec, place, told):
     gpus, since = None, 0
     while gpus is None:
         if asked_to_end(folder):
-            place.release(spec["run"])
-            write_json(os.path.join(folder, "status.json"), {"canceled": True})
-            return
+            return {"canceled": True}
         gpus, why = place.slots(spec["run"], spec)
         if gpus is None:
             if time.time() - since > 2:
@@ -769,9 +903,47 @@ def supervise(folder):
                 write_json(os.path.join(folder, "queued.json"), {"why": why})
             time.sleep(0.1)
     variables = {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in gpus)} if spec["gpus"] else {}
-    status = carry_out(folder, spec, told, variables)
-    place.release(spec["run"])
-    write_json(os.path.join(folder, "status.json"), status)
+    return carry_out(folder, spec, told, variables)
+
+
+def reserve(folder):
+    """Room for how a run ends: a job that fills the disk may not keep that from being told."""
+    handle = os.open(os.path.join(folder, "status.room"), os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(b" " * 4096)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_status(folder, status):
+    """How a run ended, on disk: in the room that was kept for it where there is no other."""
+    path, room = os.path.join(folder, "status.json"), os.path.join(folder, "status.room")
+    while True:
+        try:
+            return write_json(path, status)
+        except OSError as error:
+            if not is_full(error):
+                raise
+        try:
+            with open(room, "r+b") as file:
+                file.write(json.dumps(status).encode("utf-8").ljust(4096))
+                file.flush()
+                os.fsync(file.fileno())
+            return os.rename(room, path)
+        except OSError:
+            time.sleep(1)  # a file system that writes nothing in place: somebody has to make room
+
+
+def ask_to_end(folder, now):
+    path, text = os.path.join(folder, "cancel"), "now" if now else "gently"
+    try:
+        write_whole(path, text.encode("ascii"))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        # The text of a link has room in its entry. One that is there already is from before the disk was full.
+        remove(path)
+        os.symlink(text, path)
 
 
 def asked_to_end(folder):
@@ -779,6 +951,10 @@ def asked_to_end(folder):
         with open(os.path.join(folder, "cancel"), "rb") as file:
             return file.read().decode("ascii")
     except FileNotFoundError:
+        pass
+    try:
+        return os.readlink(os.path.join(folder, "cancel"))
+    except OSError:
         return None
 
 
@@ -894,7 +1070,10 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
     if ending:
         end_marked(spec["run"])
     tracking.end()
-    os.fsync(log)
+    try:
+        os.fsync(log)
+    except OSError:
+        pass
     status = {"cpu_ms": int((used.ru_utime + used.ru_stime) * 1000), "peak_memory": used.ru_maxrss * 1024}
     if ending:
         status[ending] = spec["time"] if ending == "timed_out" else True
@@ -902,7 +1081,20 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
         status["signal"] = os.WTERMSIG(code)
     else:
         status["code"] = os.WEXITSTATUS(code)
+    if status.get("code") != 0 and not ending and not room_left(folder):
+        status["full"] = full(spec["folder"], OSError(errno.ENOSPC, "No space left on device"))
     return status
+
+
+def room_left(folder):
+    """Whether the disk takes a little more: asked after a job failed."""
+    path = os.path.join(folder, "room")
+    try:
+        write_whole(path, b" " * 65536)
+    except OSError as error:
+        return not is_full(error)
+    remove(path)
+    return True
 
 
 def ready_to_run(umask):

@@ -170,5 +170,5 @@ fn here(path: &Path, error: &std::io::Error) -> Fault {
 }
 
 fn strange(link: &Link) -> Fault {
-    Fault::Refused(format!("{}: an answer cannot be understood", link.place()))
+    Fault::Refused(format!("{}: an answer cannot be understood", link.named()))
 }

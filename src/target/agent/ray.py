@@ -74,19 +74,12 @@ def begin_on_ray(folder, parent):
         # By these a script finds the cluster: ray.init() takes them.
         given = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
         status = carry_out(folder, spec, told, given, {"ray": True}, parent)
-        write_json(os.path.join(folder, "status.json"), status)
+        write_status(folder, status)
     finally:
         remove(secrets)
     if "code" in status:
         return status["code"]
     return 128 + status["signal"] if "signal" in status else 1
-
-
-def remove(path):
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 Server.op_ray_ready = ray_ready

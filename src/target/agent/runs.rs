@@ -201,6 +201,14 @@ fn outcome(value: &Value) -> Outcome {
     if has("ended") {
         return Outcome::Broken { why: "it was told to end by the machine it ran on (a shutdown?)".to_owned() };
     }
+    // It failed where the disk takes no more: that is very likely why.
+    if let Some(full) = value.get("full").and_then(Value::as_str) {
+        let how = match (number("code"), number("signal")) {
+            (Some(code), _) => format!("exit status {code}"),
+            (None, signal) => format!("killed by signal {}", signal.unwrap_or(0)),
+        };
+        return Outcome::Broken { why: format!("{how}; {full}") };
+    }
     match (number("code"), number("signal")) {
         (Some(0), _) => Outcome::Succeeded,
         (Some(code), _) => Outcome::Failed { code },

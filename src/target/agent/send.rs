@@ -45,7 +45,7 @@ pub(super) fn lay(link: &Link, parcel: &Parcel, spec: &Value, cargo: &dyn Cargo)
             send(link, missing, index, cargo, &parcel.run.0)?;
         }
     }
-    Err(Fault::Refused(format!("{}: what was sent does not stay there; is its disk full or damaged?", link.place())))
+    Err(Fault::Refused(format!("{}: what was sent does not stay there; is its disk full or damaged?", link.named())))
 }
 
 impl Link {

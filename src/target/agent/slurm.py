@@ -26,6 +26,20 @@ def is_busy(said):
                                          "slurmdbd", "Transport endpoint", "controller"))
 
 
+def way_out(said):
+    """What to do where sbatch refuses."""
+    said = said.lower()
+    if "partition" in said:
+        status, names, _ = ask_slurm(["sinfo", "--noheader", "--format=%R"])
+        there = "; there are " + ", ".join(sorted(set(names.split()))) if status == 0 and names.strip() else ""
+        return "correct `partition` of the target%s" % there
+    if "account" in said or "qos" in said:
+        return "correct `account` and `qos` of the target; `sacctmgr show associations user=$USER` lists yours"
+    if "node configuration" in said or "memory specification" in said or "cpu count" in said:
+        return "no node has so much: lower the job's `resources`, or name another `partition`"
+    return "correct the target's `options`, or the job's `resources`"
+
+
 def slurm_submit(self, ask, data):
     """Puts runs that are laid out into a batch, unless they are in one, and submits the batches that are not yet."""
     home = os.path.join(self.place.folder, "slurm")
@@ -105,7 +119,7 @@ def submit_batch(self, folder, secrets):
         if is_busy(errors):
             raise Busy("sbatch: " + errors)
         withdraw(self, folder, about)
-        raise Refused("sbatch: " + (errors or "exit status %d" % status).replace("sbatch: error: ", ""))
+        raise Refused("sbatch: %s: %s" % ((errors or "exit status %d" % status).replace("sbatch: error: ", ""), way_out(errors)))
     finally:
         os.close(guard)
 
@@ -246,7 +260,7 @@ def slurm_state(self, folder, number, queue):
            "OUT_OF_MEMORY": "it used more memory than it asked for; raise `memory` in `resources`",
            "PREEMPTED": "another job took its place",
            "NODE_FAIL": "its node went down",
-           "CANCELLED": "it was cancelled on the cluster, not by amlrun"}.get(state, last or "it ended without a word")
+           "CANCELLED": "it was cancelled on the cluster, not by amlrun; to submit it anew, run it again"}.get(state, last or "it ended without a word")
     return dict(used, kind="ended", broken="Slurm job %s: %s (%s)" % (number, state, why))
 
 
@@ -254,7 +268,7 @@ def slurm_end(self, ask, data):
     folder = self.place.run(ask["run"])
     if not os.path.isdir(folder):
         return {}
-    write_whole(os.path.join(folder, "cancel"), b"now" if ask["now"] else b"gently")
+    ask_to_end(folder, ask["now"])
     number = slurm_number(self, folder)
     if number:
         status, _, errors = ask_slurm(["scancel", number])
@@ -299,7 +313,7 @@ def supervise_on_slurm(folder):
         return
     told = {"secrets": {name: os.environ[name] for name in spec.get("secrets", []) if name in os.environ}, "umask": 0o022}
     status = carry_out(folder, spec, told, {}, {"slurm": mine})
-    write_json(os.path.join(folder, "status.json"), status)
+    write_status(folder, status)
 
 
 Server.op_slurm_submit = slurm_submit
@@ -315,7 +329,8 @@ def slurm_check(self, ask, data):
         return {"good": False, "text": "sinfo: %s; is slurmctld up?" % errors}
     status, _, errors = ask_slurm(["sbatch", "--test-only"] + ask["options"] + ["--wrap=true"])
     if status:
-        return {"good": False, "text": "sbatch would refuse: %s" % errors.replace("sbatch: error: ", "")}
+        said = errors.replace("sbatch: error: ", "").replace("allocation failure: ", "")
+        return {"good": False, "text": "sbatch would refuse: %s: %s" % (said, way_out(errors))}
     return {"good": True, "text": "; ".join(said.split("\n")[:6]).strip("; ")}
 
 

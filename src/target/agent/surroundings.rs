@@ -52,7 +52,7 @@ pub(super) fn ready(link: &Link, recipe: &Recipe, told: &mut dyn FnMut(String)) 
                 return Err(Fault::Refused(format!(
                     "{}: the environment needs {python} on {platform}, there is: {found}; install {implementation} {version} \
                      there (`uv python install {version}`, or pyenv), or lock the environment for a Python that both have",
-                    link.place()
+                    link.named()
                 )));
             };
             let mut name = key.to_string();
@@ -100,7 +100,7 @@ fn build(
             let tail: Vec<String> = said.into_iter().collect();
             let why = format!(
                 "{}: the environment could not be built: {}\n{}",
-                link.place(),
+                link.named(),
                 text(&answer, "why"),
                 tail.join("\n")
             );
@@ -116,7 +116,7 @@ fn user_managed(link: &Link, wanted: &str, facts: &BTreeMap<String, String>) -> 
     let Some(answer) = answers.first() else {
         return Err(Fault::Refused(format!(
             "{}: there is no `{wanted}` that runs as Python 3; install it there, or name another interpreter",
-            link.place()
+            link.named()
         )));
     };
     let mut differ = Vec::new();
@@ -159,7 +159,7 @@ fn user_managed(link: &Link, wanted: &str, facts: &BTreeMap<String, String>) -> 
         return Err(Fault::Refused(format!(
             "{}: `{wanted}` there is not what it is here ({}{more}), so its result would not be the one of this key; declare \
              `packages` or `requirements`, which amlrun builds alike on both",
-            link.place(),
+            link.named(),
             differ.join("; ")
         )));
     }
@@ -172,7 +172,7 @@ fn user_managed(link: &Link, wanted: &str, facts: &BTreeMap<String, String>) -> 
         return Err(Fault::Refused(format!(
             "{}: `{wanted}` here has {} ({version}), which cannot be compared with what is there; declare `packages` or \
              `requirements`, which amlrun builds alike on both",
-            link.place(),
+            link.named(),
             name.strip_prefix("package ").unwrap_or(name)
         )));
     }

@@ -24,6 +24,8 @@ const MOST_CHATTER: usize = 1 << 20;
 pub trait Connector: Send + Sync {
     /// Where it leads to, for people.
     fn place(&self) -> String;
+    /// How a refusal begins: the target, and the command that leads there.
+    fn named(&self) -> String;
     /// The command whose stdin and stdout lead to `script`, run by a shell there.
     fn command(&self, script: &str) -> Command;
     /// Why a connection could not be made, or broke, in words that say what to do.
@@ -81,6 +83,12 @@ impl Link {
         self.connector.place()
     }
 
+    /// How a refusal begins: the target, and the command that leads there.
+    #[must_use]
+    pub fn named(&self) -> String {
+        self.connector.named()
+    }
+
     /// The folder there that everything is kept in, as it is called there; as it was asked for before anything was asked.
     #[must_use]
     pub fn directory(&self) -> String {
@@ -109,7 +117,7 @@ impl Link {
         let Some(connection) = held.as_mut() else { return Err(Fault::Lost("no connection".to_owned())) };
         match connection.exchange(question, bytes) {
             Ok((answer, data)) => match answer.get("refused").and_then(Value::as_str) {
-                Some(why) => Err(Fault::Refused(format!("{}: {why}", self.place()))),
+                Some(why) => Err(Fault::Refused(format!("{}: {why}", self.named()))),
                 None => Ok((answer, data)),
             },
             Err(trouble) => {
@@ -133,7 +141,7 @@ impl Link {
         match made {
             Ok((connection, answer)) => {
                 if let Some(why) = answer.get("refused").and_then(Value::as_str) {
-                    return Err(Fault::Refused(format!("{}: {why}", self.place())));
+                    return Err(Fault::Refused(format!("{}: {why}", self.named())));
                 }
                 self.reached.store(true, Ordering::Relaxed);
                 let found = answer.get("directory").and_then(Value::as_str).map(str::to_owned);
@@ -152,13 +160,15 @@ impl Link {
     }
 }
 
-/// What a shell there is told: find a Python that is new enough, and have it read the program from stdin.
+/// What a shell there is told: find a Python that is new enough, and have it read the program from stdin. It is started once,
+/// as what is called `python3` may be a script that takes its time to find one; one that is too old reads nothing and says so.
 fn bootstrap() -> String {
-    let loader = "import sys;i=sys.stdin.buffer;t=i.read(int(i.readline()));\
+    let loader = "import sys;sys.version_info<(3,6) and sys.exit(98);i=sys.stdin.buffer;t=i.read(int(i.readline()));\
                   exec(compile(t,\"amlrun-agent\",\"exec\"),{\"TEXT\":t,\"__name__\":\"serve\"})";
     format!(
         "for p in python3 python /usr/bin/python3 python3.12 python3.11 python3.10 python3.9 python3.8 python3.6; do \
-         if \"$p\" -c \"import sys; sys.exit(sys.version_info < (3,6))\" </dev/null >/dev/null 2>&1; then exec \"$p\" -u -c '{loader}'; fi; \
+         command -v \"$p\" >/dev/null 2>&1 || continue; \"$p\" -u -c '{loader}'; s=$?; \
+         case $s in 98|126|127) ;; *) exit $s;; esac; \
          done; echo amlrun: no Python 3.6 or later >&2; exit 97"
     )
 }

@@ -107,7 +107,7 @@ impl<'c> Ray<'c> {
         let of_login = login.and_then(|login| login.options.get("directory")?.as_str().map(str::to_owned));
         let connector: Box<dyn Connector> = match login {
             Some(login) => Box::new(Login::new(login, cache)),
-            None => Box::new(Here("Ray")),
+            None => Box::new(Here { target: target.name.clone(), engine: "Ray" }),
         };
         Self {
             link: Link::new(connector, text("directory").or(of_login)),
