@@ -126,7 +126,7 @@ fn projects(to: &Path) -> Vec<(String, PathBuf)> {
     std::fs::write(example.join("docker/Dockerfile"), "FROM scratch\n").unwrap();
     std::fs::copy(root.join("Amlfile.example"), example.join("Amlfile")).unwrap();
     projects.push(("Amlfile.example".to_owned(), example));
-    for (name, amlfile) in [("sweep-nested", NESTED), ("sweep-exact", EXACT)] {
+    for (name, amlfile) in [("sweep-nested", NESTED), ("sweep-exact", EXACT), ("spark", SPARK)] {
         let place = to.join(name);
         std::fs::create_dir(&place).unwrap();
         std::fs::write(place.join("t.py"), "").unwrap();
@@ -177,6 +177,94 @@ goal = "minimize"
 flag = { choice = [true, "true", 1, 1.0, "1"] }
 rate = { choice = [0.10, 1e-3, { rate = 0.5, sizes = [1, 0.50] }, { sizes = { choice = ["1,2", [1, 2]] }, rate = "x" }] }
 "#;
+
+/// Spark jobs in a pipeline, with data of a job that is none, and a matrix.
+const SPARK: &str = r#"format = 1
+[environments.spark]
+python = "3.11"
+packages = ["pyspark==3.5.1", "pandas"]
+variables = { TZ = "UTC" }
+spark = { packages = ["io.delta:delta-spark_2.12:3.2.0"], py_files = ["lib.py"], configuration = { "spark.sql.shuffle.partitions" = "8", "spark.executor.memory" = "4g" } }
+[experiments.raw]
+command = "seq ${n} > raw.csv"
+params = { n = 3 }
+outputs = ["raw.csv"]
+[experiments.count]
+script = "t.py"
+arguments = ["--raw", "${inputs.raw}", "--words=${inputs.words}", "--out", "${outputs.counts}", "--by", "${by}", "a b"]
+inputs = { raw = "raw.csv", words = "t.py" }
+outputs = { counts = "counts/${by}" }
+matrix = { by = ["day", "two weeks"] }
+environment = "spark"
+framework = "pyspark"
+resources = { time = "30m", cpus = 2 }
+retries = 1
+[experiments.sum]
+script = "t.py"
+sources = []
+arguments = ["${inputs.day}", "${outputs.all}"]
+inputs = { day = "counts/day" }
+outputs = { all = "all" }
+environment = "spark"
+framework = "pyspark"
+needs = ["raw"]
+"#;
+
+#[test]
+fn spark_jobs_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.py"), "").unwrap();
+    let (was, is, text) = there_and_back(folder.path(), SPARK);
+    assert_eq!(named(&is), named(&was), "{text}");
+    let line = r#"spark = { configuration = { "spark.executor.memory" = "4g", "spark.sql.shuffle.partitions" = "8" }, packages = ["io.delta:delta-spark_2.12:3.2.0"], py_files = ["lib.py"] }"#;
+    assert!(text.contains(line), "{text}");
+    assert_eq!(text.matches("[environments.").count(), 1, "{text}");
+    let place = folder.path().join("azureml/pipeline.yml");
+    let yaml = plain(&amlrun::yaml::parse(&std::fs::read_to_string(&place).unwrap()).unwrap());
+    let job = &yaml["jobs"]["count_by_two_weeks"];
+    assert_eq!(
+        job["args"],
+        "--raw ${{inputs.raw}} '--words=${{inputs.words}}' --out ${{outputs.counts}} --by '${{inputs.by}}' 'a b'"
+    );
+    assert_eq!(
+        (&job["inputs"]["raw"]["mode"], &job["resources"]["runtime_version"]),
+        (&"direct".into(), &"3.5".into())
+    );
+    let conf = &job["conf"];
+    let size = |key: &str| conf[format!("spark.{key}")].clone();
+    assert_eq!((size("executor.memory"), size("executor.cores")), ("4g".into(), "2".into()), "{conf}");
+    // A size that was edited there is one that the environment gives.
+    let edited = std::fs::read_to_string(&place).unwrap().replace("memory: \"4g\"", "memory: \"8g\"");
+    std::fs::write(&place, edited).unwrap();
+    let imported = import(&Disk(folder.path().to_owned()), &["azureml/pipeline.yml".to_owned()]);
+    let text = write::amlfile(&imported.proposal, &imported.sources);
+    assert!(text.contains(r#""spark.executor.memory" = "8g""#), "{text}");
+}
+
+/// What a Spark job has no way to be told is not exported, with the reason.
+#[test]
+fn spark_jobs_without_a_counterpart_are_left_out() {
+    let check = |more: &str, expected: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("t.py"), "").unwrap();
+        let text = format!(
+            "format = 1\n[environments.s]\npackages = [\"pyspark\"]\n[experiments.a]\nscript = \"t.py\"\n\
+             framework = \"pyspark\"\nenvironment = \"s\"\n{more}\n"
+        );
+        std::fs::write(folder.path().join("Amlfile"), text).unwrap();
+        let said = amlrun(folder.path(), &["export", "--format", "azureml-v2", "--json"]);
+        let data: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(data["left_out"], serde_json::json!(["a"]), "{said}");
+        assert!(said.contains(expected), "{said}");
+    };
+    check("outputs = [\"out\"]", "finds only data that its arguments name");
+    check("inputs = { t = \"t.py\" }", "finds only data that its arguments name");
+    check("arguments = [\"${env.HOME}\"]", "has no variables");
+    check(
+        "[experiments.a.sweep]\nmetric = \"m\"\ngoal = \"minimize\"\nmax_trials = 2\nspace = { x = { uniform = [0, 1] } }",
+        "no sweeps of Spark jobs",
+    );
+}
 
 #[test]
 fn a_sweep_over_nested_choices_comes_back() {

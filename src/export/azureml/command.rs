@@ -42,9 +42,9 @@ pub(super) fn command(context: &mut Context<'_>, job: &Job, bound: &mut Bound) -
         (Action::Command(text, _), _) => shell(context, job, experiment, text, bound),
         (Action::Script(script, _), Command::Shell(_)) => script.clone(),
     };
-    for (argument, _) in &experiment.arguments {
-        line.push(' ');
-        line.push_str(&word(context, job, experiment, argument, bound));
+    let arguments = arguments(context, job, bound);
+    if !arguments.is_empty() {
+        line.extend([" ", &arguments]);
     }
     if let Some(sweep) = &experiment.sweep {
         let unnamed = space::unnamed(context, job, sweep);
@@ -71,6 +71,14 @@ pub(super) fn command(context: &mut Context<'_>, job: &Job, bound: &mut Bound) -
         bound.after.iter().for_each(|one| text.extend(["\n", one]));
     }
     text
+}
+
+/// The declared arguments, a word each.
+pub(super) fn arguments(context: &mut Context<'_>, job: &Job, bound: &mut Bound) -> String {
+    let experiment = &context.project.experiments[job.experiment];
+    let words: Vec<String> =
+        experiment.arguments.iter().map(|(text, _)| word(context, job, experiment, text, bound)).collect();
+    words.join(" ")
 }
 
 /// The texts of an experiment without their names.

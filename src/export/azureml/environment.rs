@@ -7,7 +7,7 @@ use super::SCHEMAS;
 use crate::foreign::model::Toml;
 use crate::foreign::{Outcome, write};
 use crate::plan::Job;
-use crate::project::model::{Environment, EnvironmentKind, Packages};
+use crate::project::model::{Environment, EnvironmentKind, Packages, Spark};
 use crate::value::Value;
 use crate::yaml::write::{Item, document};
 
@@ -76,6 +76,23 @@ fn from_below(item: &Item) -> Item {
     }
 }
 
+/// `spark` as an Amlfile has it.
+fn spark_table(spark: &Spark) -> Toml {
+    let lists = [
+        ("packages", &spark.packages),
+        ("repositories", &spark.repositories),
+        ("jars", &spark.jars),
+        ("py_files", &spark.py_files),
+    ];
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    let mut table: Vec<_> = lists.map(|(key, list)| (key.to_owned(), Toml::texts(list.clone()))).collect();
+    if !spark.configuration.is_empty() {
+        let pairs = spark.configuration.iter().map(|(key, text)| (key.clone(), Toml::text(text))).collect();
+        table.push(("configuration".to_owned(), Toml::Table(pairs)));
+    }
+    Toml::Table(table)
+}
+
 impl Writer<'_, '_> {
     /// The document, and what a job says.
     fn done(self) -> (String, Item) {
@@ -112,8 +129,9 @@ impl Writer<'_, '_> {
         if !environment.variables.is_empty() {
             self.say("variables", Outcome::Translated, "environment_variables of each job");
         }
-        if environment.spark.is_some() {
-            self.say("spark", Outcome::NoCounterpart, "Azure ML's Spark jobs have settings of their own");
+        if let Some(spark) = &environment.spark {
+            self.say("spark", Outcome::Translated, "py_files, jars and conf of Spark jobs");
+            self.keep("spark", &spark_table(spark));
         }
         match &environment.kind {
             EnvironmentKind::UserManaged { interpreter } => {

@@ -1,8 +1,8 @@
 //! One job as a command or a sweep.
 
 use super::super::context::Context;
-use super::paths::{Outer, bind};
-use super::{Node, Nodes, command, space, sweep};
+use super::paths::{Bound, Outer, bind};
+use super::{Node, Nodes, command, space, spark, sweep};
 use crate::foreign::Outcome;
 use crate::foreign::model::Toml;
 use crate::foreign::write;
@@ -26,6 +26,9 @@ pub(super) fn document(
     let experiment = &project.experiments[job.experiment];
     let index = context.plan.jobs.iter().position(|other| other.name == job.name).unwrap_or_default();
     let mut bound = bind(context, index, nodes, outer);
+    if job.framework == "pyspark" {
+        return of_spark(context, job, node, nodes, bound, environment);
+    }
     let text = command::command(context, job, &mut bound);
     let mut code: Map = Vec::new();
     if job.sources.as_ref().is_none_or(|globs| !globs.is_empty()) {
@@ -39,18 +42,8 @@ pub(super) fn document(
         code.push(("environment_variables".to_owned(), Item::Map(pairs)));
     }
     let shape = shape(context, job);
-    let mut map: Map = Vec::new();
+    let mut map = about(context, job, if experiment.sweep.is_some() { "sweep" } else { "command" });
     let mut kept = Vec::new();
-    let kind = if experiment.sweep.is_some() { "sweep" } else { "command" };
-    map.push(("type".to_owned(), Item::text(kind)));
-    map.push(("display_name".to_owned(), Item::text(&job.name.0)));
-    if let Some(description) = &experiment.description {
-        map.push(("description".to_owned(), Item::text(description)));
-    }
-    if !job.tags.is_empty() {
-        let tags = job.tags.iter().map(|(name, value)| (name.clone(), Item::text(value))).collect();
-        map.push(("tags".to_owned(), Item::Map(tags)));
-    }
     kept.push(("amlrun.experiment".to_owned(), node.experiment.clone()));
     kept.append(&mut bound.properties);
     if !theirs.is_empty() {
@@ -83,8 +76,59 @@ pub(super) fn document(
             map.push((key.to_owned(), Item::Map(pairs)));
         }
     }
-    let properties = kept.into_iter().map(|(key, value)| (key, Item::text(value))).collect();
-    map.push(("properties".to_owned(), Item::Map(properties)));
+    map.push(properties(kept));
+    account(context, job);
+    map
+}
+
+/// What every job says of itself.
+fn about(context: &Context<'_>, job: &Job, kind: &str) -> Map {
+    let experiment = &context.project.experiments[job.experiment];
+    let mut map = vec![("type".to_owned(), Item::text(kind)), ("display_name".to_owned(), Item::text(&job.name.0))];
+    if let Some(description) = &experiment.description {
+        map.push(("description".to_owned(), Item::text(description)));
+    }
+    if !job.tags.is_empty() {
+        let tags = job.tags.iter().map(|(name, value)| (name.clone(), Item::text(value))).collect();
+        map.push(("tags".to_owned(), Item::Map(tags)));
+    }
+    map
+}
+
+fn properties(kept: Vec<(String, String)>) -> (String, Item) {
+    ("properties".to_owned(), Item::Map(kept.into_iter().map(|(key, value)| (key, Item::text(value))).collect()))
+}
+
+/// A Spark job.
+fn of_spark(
+    context: &mut Context<'_>,
+    job: &Job,
+    node: &Node,
+    nodes: &Nodes,
+    mut bound: Bound,
+    environment: Item,
+) -> Map {
+    let mut map = about(context, job, "spark");
+    let mut kept = vec![("amlrun.experiment".to_owned(), node.experiment.clone())];
+    map.extend(spark::keys(context, job, &mut bound, environment, &mut kept));
+    kept.append(&mut bound.properties);
+    let (ours, theirs) = context.variables(job);
+    let ours = ours.into_iter().map(|(name, value)| (name, crate::project::template::escape(&value)));
+    let variables: Vec<_> = ours.chain(theirs).map(|(name, text)| (name, Toml::text(text))).collect();
+    if !variables.is_empty() {
+        kept.push(("amlrun.variables".to_owned(), write::toml(&Toml::Table(variables))));
+    }
+    keep(context, job, nodes, &mut kept);
+    match compute(context, job) {
+        Some(compute) => map.push(("compute".to_owned(), Item::text(compute))),
+        None => map.push(("resources".to_owned(), spark::resources(context, job))),
+    }
+    for (key, pairs) in [("inputs", bound.inputs), ("outputs", bound.outputs)] {
+        if !pairs.is_empty() {
+            map.push((key.to_owned(), Item::Map(spark::direct(pairs))));
+        }
+    }
+    map.push(properties(kept));
     account(context, job);
     map
 }
@@ -172,7 +216,8 @@ fn keep(context: &Context<'_>, job: &Job, nodes: &Nodes, kept: &mut Vec<(String,
     }
     let mut add = |key: &str, value: Toml| kept.push((format!("amlrun.{key}"), write::toml(&value)));
     let texts = |texts: Vec<String>| Toml::texts(texts);
-    if let Some(globs) = job.sources.as_ref().filter(|globs| !globs.is_empty()) {
+    // A Spark job has code in any case, where its entry lies.
+    if let Some(globs) = job.sources.as_ref().filter(|globs| !globs.is_empty() || job.framework == "pyspark") {
         add("sources", texts(globs.clone()));
     }
     let metrics: Vec<String> =
@@ -209,7 +254,7 @@ fn keep(context: &Context<'_>, job: &Job, nodes: &Nodes, kept: &mut Vec<(String,
     if let Some(bytes) = resources.memory {
         table.push(("memory".to_owned(), Toml::text(format!("{bytes}B"))));
     }
-    if let (Some(time), Some(_)) = (resources.time, &experiment.sweep) {
+    if let Some(time) = resources.time.filter(|_| experiment.sweep.is_some() || job.framework == "pyspark") {
         table.push(("time".to_owned(), Toml::text(format!("{}s", time.as_secs()))));
     }
     if !table.is_empty() {
@@ -222,12 +267,13 @@ fn account(context: &mut Context<'_>, job: &Job) {
     let project = context.project;
     let experiment = &project.experiments[job.experiment];
     let name = experiment.name.clone();
+    let is_spark = job.framework == "pyspark";
     let translated = [
         ("description", "description"),
         ("source_directory", "code"),
-        ("script", "command"),
+        ("script", if is_spark { "entry" } else { "command" }),
         ("command", "command"),
-        ("arguments", "command"),
+        ("arguments", if is_spark { "args" } else { "command" }),
         ("params", "inputs, those that the command names"),
         ("inputs", "inputs"),
         ("outputs", "outputs; their paths in properties"),
@@ -257,7 +303,10 @@ fn account(context: &mut Context<'_>, job: &Job) {
     }
     if context.has("experiments", &name, "resources") {
         let resources = &job.resources;
-        if resources.time.is_some() {
+        if resources.time.is_some() && is_spark {
+            let why = "time: a Spark job has no limits there; kept in properties for `amlrun import`";
+            context.say("experiments", &name, "resources", Outcome::NoCounterpart, why);
+        } else if resources.time.is_some() {
             context.say("experiments", &name, "resources", Outcome::Translated, "time: limits");
         }
         if resources.cpus != 1 || resources.gpus != 0 || resources.memory.is_some() {

@@ -8,6 +8,7 @@ mod environment;
 mod job;
 mod paths;
 mod space;
+mod spark;
 mod sweep;
 
 use std::collections::BTreeSet;
@@ -47,15 +48,22 @@ pub fn export(mut context: Context<'_>) -> Exported {
     for (index, job) in context.plan.jobs.iter().enumerate() {
         let Some(node) = &nodes.0[index] else { continue };
         let environment = environment::of(&mut context, job, &mut exported.files, &mut environments);
-        if job.sources.as_ref().is_none_or(|globs| !globs.is_empty()) && !exported.code.contains(&job.source_directory)
-        {
+        let has_code = job.framework == "pyspark" || job.sources.as_ref().is_none_or(|globs| !globs.is_empty());
+        if has_code && !exported.code.contains(&job.source_directory) {
             exported.code.push(job.source_directory.clone());
         }
         jobs.push((node.key.clone(), job::document(&mut context, job, node, &nodes, &mut outer, environment)));
     }
     workspace(&mut context);
     if let [(key, job)] = jobs.as_mut_slice() {
-        let kind = if job.iter().any(|(name, _)| name == "trial") { "sweepJob" } else { "commandJob" };
+        let has = |key: &str| job.iter().any(|(name, _)| name == key);
+        let kind = if has("trial") {
+            "sweepJob"
+        } else if has("entry") {
+            "sparkJob"
+        } else {
+            "commandJob"
+        };
         job.insert(0, ("$schema".to_owned(), Item::text(format!("{SCHEMAS}/{kind}.schema.json"))));
         exported.files.insert(format!("{key}.yml"), document(&Item::Map(std::mem::take(job))));
     } else if !jobs.is_empty() {
@@ -100,7 +108,7 @@ fn nodes(context: &mut Context<'_>, exported: &mut Exported) -> Nodes {
     names.extend(jobs.iter().filter(|job| job.cell.is_empty()).map(|job| job.name.0.clone()));
     let mut nodes = Vec::new();
     for job in jobs {
-        if let Some(why) = refused(job) {
+        if let Some(why) = refused(context, job) {
             let experiment = context.project.experiments[job.experiment].name.clone();
             let span = job.span.clone();
             context.say_at(&span, &format!("experiments.{experiment}"), Outcome::NoCounterpart, why);
@@ -124,11 +132,8 @@ fn nodes(context: &mut Context<'_>, exported: &mut Exported) -> Nodes {
 }
 
 /// Why a job cannot be had there.
-fn refused(job: &Job) -> Option<&'static str> {
-    if job.framework == "pyspark" {
-        return Some("left out: Azure ML's Spark jobs want an instance type and a runtime, which no Amlfile names");
-    }
-    None
+fn refused(context: &Context<'_>, job: &Job) -> Option<&'static str> {
+    if job.framework == "pyspark" { spark::refused(context, job) } else { None }
 }
 
 /// Keys of the workspace, which hold for amlrun alone.

@@ -70,7 +70,13 @@ fn table(context: &mut Context<'_>, at: &At<'_>, name: &str) -> Option<Environme
         context.report.translated(at, "no environment");
         return None;
     }
-    if let Some(keys) = kept(context, &ours) {
+    let mut one = described(context, at, name, &ours)?;
+    one.keys.extend(ours.toml("spark").map(|spark| ("spark".to_owned(), spark)));
+    Some(one)
+}
+
+fn described(context: &mut Context<'_>, at: &At<'_>, name: &str, ours: &Ours) -> Option<Environment> {
+    if let Some(keys) = kept(context, ours) {
         for key in ["image", "build", "conda_file"] {
             if let Some(place) = at.get(key) {
                 context.report.translated(&place, "what `amlrun export` kept stands for it");

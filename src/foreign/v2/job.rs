@@ -1,10 +1,10 @@
-//! Command and spark jobs, alone or in a pipeline, inline or of a component.
+//! Command jobs, alone or in a pipeline, inline or of a component; and what spark jobs have in common with them.
 
 use std::collections::BTreeMap;
 
 use super::super::doc::At;
 use super::super::look::Context;
-use super::super::model::{Experiment, Keys, Toml};
+use super::super::model::{Experiment, Toml};
 use super::super::names;
 use super::bind::{inputs, outputs, reference};
 use super::distribution::distribution;
@@ -80,59 +80,8 @@ pub(super) fn build(
     Some(one)
 }
 
-/// A spark job: its entry, submitted with spark-submit.
-pub(super) fn spark(context: &mut Context<'_>, at: &At<'_>, name: &str, scope: &Scope) {
-    let mut one =
-        Experiment { name: name.to_owned(), comments: vec![format!("From {}.", at.place())], ..Experiment::default() };
-    let ours = Ours::default();
-    about(context, at, &mut one, &ours);
-    source(context, at, &mut one);
-    let bound = inputs(context, at, at, &mut one, scope, &ours);
-    outputs(context, at, at, &mut one, scope, &ours);
-    if let Some(file) = at.get("entry").and_then(|entry| entry.get("file")) {
-        one.script = file.scalar();
-        context.report.taken(&file, "script");
-    } else if let Some(entry) = at.get("entry") {
-        context.report.none(&entry, "a class of a jar; an Amlfile runs a script or a command");
-        one.command = Some("spark-submit".into());
-    }
-    if let Some(args) = at.get("args") {
-        let text = args.scalar().unwrap_or_default();
-        let known = |name: &str| reference(name, &bound, &one, &BTreeMap::new(), scope, &ours);
-        let (text, _) = expression::translate(&text, &known);
-        let words = shell_words::split(&text).unwrap_or_else(|_| text.split_whitespace().map(str::to_owned).collect());
-        one.arguments = words.into_iter().map(Value::Text).collect();
-        context.report.taken(&args, "arguments");
-    }
-    one.more.push(("framework".into(), Toml::text("pyspark")));
-    common(context, at, at, &mut one, scope, &ours);
-    let mut table: Keys = Vec::new();
-    if let Some(jars) = at.get("jars") {
-        table.push(("jars".into(), Toml::texts(jars.scalars())));
-        context.report.taken(&jars, "environments.NAME.spark.jars");
-    }
-    if let Some(conf) = at.get("conf") {
-        let pairs =
-            conf.entries().into_iter().filter_map(|entry| Some((entry.key.clone(), Toml::text(entry.scalar()?))));
-        table.push(("configuration".into(), Toml::Table(pairs.collect())));
-        context.report.taken(&conf, "environments.NAME.spark.configuration");
-    }
-    if !table.is_empty() {
-        let known = one.environment.clone();
-        let base = context.proposal.environments.iter().find(|e| Some(&e.name) == known.as_ref()).cloned();
-        let mut with = base.unwrap_or_default();
-        if with.keys.is_empty() {
-            with.keys.push(("packages".into(), Toml::texts(["pyspark".to_owned()])));
-        }
-        with.name = names::plain(&format!("{}-spark", one.name));
-        with.keys.push(("spark".into(), Toml::Table(table)));
-        one.environment = Some(context.proposal.environment(with));
-    }
-    context.proposal.experiment(one);
-}
-
 /// What describes a job.
-fn about(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment, ours: &Ours) {
+pub(super) fn about(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment, ours: &Ours) {
     for (key, becomes) in
         [("description", "description"), ("display_name", "description"), ("experiment_name", "tags.experiment")]
     {
@@ -160,7 +109,7 @@ fn about(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment, ours: &Ou
 }
 
 /// `code`: the source directory. Without it nothing of the project is in the job's folder.
-fn source(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment) {
+pub(super) fn source(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment) {
     let Some((place, text)) = at.get("code").and_then(|place| Some((place.clone(), place.scalar()?))) else {
         one.sources = Some(Vec::new());
         return;
@@ -180,7 +129,14 @@ fn source(context: &mut Context<'_>, at: &At<'_>, one: &mut Experiment) {
 }
 
 /// Environment, compute, resources, limits and distribution.
-fn common(context: &mut Context<'_>, job: &At<'_>, code: &At<'_>, one: &mut Experiment, scope: &Scope, ours: &Ours) {
+pub(super) fn common(
+    context: &mut Context<'_>,
+    job: &At<'_>,
+    code: &At<'_>,
+    one: &mut Experiment,
+    scope: &Scope,
+    ours: &Ours,
+) {
     let get = |key: &str| job.get(key).or_else(|| code.get(key)).filter(|at| !super::super::report::is_empty(at.node));
     let variables = get("environment_variables").map(|table| {
         let wrapped = table.entries();

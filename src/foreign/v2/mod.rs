@@ -9,6 +9,7 @@ mod matrix;
 mod ours;
 mod pipeline;
 mod space;
+mod spark;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -106,7 +107,7 @@ pub fn import(context: &mut Context<'_>, path: &str) {
     } else if schema.contains("sweep") || kind == "sweep" {
         sweep::import(context, &at, &name, &Scope::default());
     } else if schema.contains("spark") || kind == "spark" {
-        job::spark(context, &at, &name, &Scope::default());
+        spark::import(context, &at, &name, &Scope::default());
     } else if schema.contains("environment") || (kind.is_empty() && at.get("command").is_none()) {
         environment::document(context, &at, &name);
     } else if COMPUTES.contains(&kind.as_str()) {

@@ -3,7 +3,7 @@
 use super::super::doc::{At, Doc};
 use super::super::look::Context;
 use super::super::names;
-use super::{Bound, Scope, bind, job, ours, sweep};
+use super::{Bound, Scope, bind, job, ours, spark, sweep};
 
 /// A pipeline; nested ones too, with what the outer one binds in `outer`.
 pub(super) fn import(context: &mut Context<'_>, at: &At<'_>, name: &str, outer: &Scope) {
@@ -144,7 +144,7 @@ fn node(context: &mut Context<'_>, at: &At<'_>, component: Option<&Doc>, pipelin
     } else if kind == "sweep" {
         sweep::import(context, at, &name, scope);
     } else if kind == "spark" {
-        job::spark(context, &code, &name, scope);
+        spark::import(context, &code, &name, scope);
     } else if code.get("command").is_some() {
         if let Some(one) = job::build(context, at, &code, &name, scope, &std::collections::BTreeMap::new()) {
             context.proposal.experiment(one);
