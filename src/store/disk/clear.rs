@@ -61,6 +61,7 @@ struct Survey {
     old: Vec<Old>,
     large: BTreeMap<Digest, (PathBuf, u64)>,
     quarantine: Vec<PathBuf>,
+    twins: Vec<PathBuf>,
     cleared: Cleared,
 }
 
@@ -191,6 +192,9 @@ impl DiskStore {
             }
         }
         self.survey_large(needed, &mut survey, &mut kept, &mut gone)?;
+        let (twins, bytes) = self.twins.idle(|digest| needed.contains(digest))?;
+        survey.twins = twins;
+        survey.cleared.bytes += bytes;
         let busy = |name: &str| {
             index::of_masked_name(name).is_some_and(|(_, place)| !survey.old.iter().any(|old| old.number == place.pack))
         };
@@ -245,7 +249,7 @@ impl DiskStore {
         for (path, _) in survey.large.iter().filter(|(digest, _)| !needed.contains(digest)).map(|(_, found)| found) {
             discard(path)?;
         }
-        survey.quarantine.iter().for_each(|path| files::discard(path));
+        survey.quarantine.iter().chain(&survey.twins).for_each(|path| files::discard(path));
         let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
         synced.map_err(StoreError::at("write", &self.folder))
     }

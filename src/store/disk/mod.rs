@@ -4,6 +4,7 @@
 //! pack-0001.data, pack-0001.index   small objects, many in one file (`format`, `index`, `appender`)
 //! large/ab/<digest>                 large ones, each a file (`large`)
 //! incoming/                         large ones on their way
+//! twins/ab/<digest>                 small ones once more, as files that restored files are hard links to (`twins`)
 //! quarantine/                       what was found corrupt
 //! ```
 //!
@@ -27,6 +28,7 @@ mod tests;
 mod tests_clear;
 #[cfg(test)]
 mod tests_damage;
+mod twins;
 pub mod verify;
 
 use std::cell::RefCell;
@@ -42,6 +44,7 @@ use appender::{Appender, Unsynced};
 use format::{HEADER, LARGE};
 use index::{Index, Place, QUARANTINE};
 use large::Large;
+use twins::Twins;
 
 use super::{Hold, Store, StoreError};
 use crate::digest::Digest;
@@ -60,6 +63,7 @@ pub struct DiskStore {
     settled: Condvar,
     readers: Mutex<BTreeMap<u32, Arc<File>>>,
     large: Large,
+    twins: Twins,
     /// Packs that are not durable yet and belong to no appender any more.
     retired: Mutex<Vec<Unsynced>>,
     /// The last pack whose name was made durable.
@@ -87,6 +91,7 @@ impl DiskStore {
             settled: Condvar::new(),
             readers: Mutex::default(),
             large: Large::new(folder),
+            twins: Twins::new(folder),
             retired: Mutex::default(),
             named: AtomicU32::new(0),
             flushing: Mutex::default(),
@@ -329,6 +334,14 @@ impl Store for DiskStore {
 
     fn write_to(&self, digest: &Digest, to: &Path, executable: bool, link: bool) -> Result<bool, StoreError> {
         let mode = files::mode(executable, link);
+        let is_twin = link && !executable;
+        if is_twin
+            && let Some((_, length)) = self.index()?.places(digest).first().copied()
+            && length > 0
+            && self.twins.link(digest, length, to)?
+        {
+            return Ok(true);
+        }
         let mut bytes = self.get_small(digest)?;
         if bytes.is_none() {
             if self.large.write_to(digest, to, mode, link)? {
@@ -340,6 +353,9 @@ impl Store for DiskStore {
         }
         let Some(bytes) = bytes else { return Ok(false) };
         files::write_new(to, &bytes, mode)?;
+        if is_twin && !bytes.is_empty() {
+            self.twins.keep(digest, to);
+        }
         Ok(true)
     }
 

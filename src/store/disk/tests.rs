@@ -139,7 +139,7 @@ fn restored_files_have_their_modes_and_overwrite_nothing() {
             assert!(store.write_to(&digest, &to, executable, link).unwrap());
             let found = fs::metadata(&to).unwrap();
             assert_eq!(found.mode() & 0o757, mode & 0o757, "{} bytes, {executable} {link}", bytes.len());
-            assert_eq!(found.nlink(), if link && !executable && bytes.len() > 5 { 2 } else { 1 });
+            assert_eq!(found.nlink(), if link && !executable { 2 } else { 1 });
             assert_eq!(fs::read(&to).unwrap(), bytes);
             let again = store.write_to(&digest, &to, executable, link).unwrap_err();
             assert_eq!(again.source.kind(), io::ErrorKind::AlreadyExists);
@@ -148,6 +148,52 @@ fn restored_files_have_their_modes_and_overwrite_nothing() {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
+}
+
+#[test]
+fn a_small_file_is_linked_to_the_one_restored_before_it_which_is_never_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(&folder.path().join("store"));
+    let digest = store.put(b"small").unwrap();
+    let restored = |name: &str| {
+        let to = folder.path().join(name);
+        assert!(store.write_to(&digest, &to, false, true).unwrap());
+        assert_eq!(fs::read(&to).unwrap(), b"small");
+        let found = fs::metadata(&to).unwrap();
+        (to, found.ino(), found.nlink())
+    };
+    let (first, inode, _) = restored("first");
+    let twin = folder.path().join("store/twins").join(&digest.to_string()[..2]).join(digest.to_string());
+    assert_eq!(restored("second").1, inode);
+    assert_eq!(restored("third"), (folder.path().join("third"), inode, 4));
+    assert!(store.write_to(&digest, &first, false, true).unwrap_err().source.kind() == io::ErrorKind::AlreadyExists);
+
+    // Changed, longer, shorter, empty, another kind of thing, missing: the pack makes the next one.
+    let changes: [&dyn Fn(); 6] = [
+        &|| fs::write(&twin, "smalL").unwrap(),
+        &|| fs::write(&twin, "small and more").unwrap(),
+        &|| fs::write(&twin, "smal").unwrap(),
+        &|| fs::write(&twin, "").unwrap(),
+        &|| {
+            fs::remove_file(&twin).unwrap();
+            fs::create_dir(&twin).unwrap();
+        },
+        &|| {
+            let _ = fs::remove_dir(&twin);
+            fs::remove_dir_all(folder.path().join("store/twins")).unwrap();
+        },
+    ];
+    for (at, change) in changes.iter().enumerate() {
+        let _ = fs::set_permissions(&twin, fs::Permissions::from_mode(0o644));
+        change();
+        let (_, anew, links) = restored(&format!("after {at}"));
+        assert_ne!(anew, inode, "{at}");
+        assert_eq!(links, if at == 4 { 1 } else { 2 }, "{at}: no file can take the place of a folder");
+    }
+    let empty = store.put(b"").unwrap();
+    let to = folder.path().join("empty");
+    assert!(store.write_to(&empty, &to, false, true).unwrap());
+    assert_eq!(fs::metadata(&to).unwrap().nlink(), 1, "there is nothing to share");
 }
 
 #[test]

@@ -75,6 +75,34 @@ fn what_is_needed_stays_and_the_rest_goes() {
 }
 
 #[test]
+fn what_files_were_linked_to_goes_when_none_is_or_nobody_needs_it() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("store");
+    let store = DiskStore::open(&folder);
+    let all: Vec<Digest> = (0..3).map(|i| store.put(&bytes(i, 100 + i)).unwrap()).collect();
+    for (i, digest) in all.iter().enumerate() {
+        assert!(store.write_to(digest, &place.path().join(i.to_string()), false, true).unwrap());
+    }
+    store.flush().unwrap();
+    drop(store);
+    fs::remove_file(place.path().join("0")).unwrap();
+    let twins = || {
+        let shelves = fs::read_dir(folder.join("twins")).unwrap().map(|shelf| shelf.unwrap().path());
+        let names = shelves.flat_map(|shelf| fs::read_dir(shelf).unwrap().map(|twin| twin.unwrap().file_name()));
+        names.map(|name| name.to_str().unwrap().parse().unwrap()).collect::<BTreeSet<Digest>>()
+    };
+    assert_eq!(twins(), all.iter().copied().collect());
+    // The project has lost the first, the second is needed and shared, nobody needs the third, which the project has.
+    assert_eq!(clear(&folder, &all[..2]).objects, 1);
+    assert_eq!(twins(), BTreeSet::from([all[1]]));
+    assert_eq!(fs::read(place.path().join("2")).unwrap(), bytes(2, 102), "what is in the project stays");
+    let again = clear(&folder, &all[..2]);
+    assert_eq!((again.objects, again.bytes), (0, 0));
+    let store = DiskStore::open(&folder);
+    assert!(store.write_to(&all[0], &place.path().join("0"), false, true).unwrap());
+}
+
+#[test]
 fn a_reader_that_was_not_told_finds_what_stayed() {
     let place = tempfile::tempdir().unwrap();
     let all = fill(place.path(), 0, 9);
