@@ -91,10 +91,10 @@ impl Twins {
     /// back when they go.
     pub(super) fn idle(&self, needed: impl Fn(&Digest) -> bool) -> Result<(Vec<PathBuf>, u64), StoreError> {
         let (mut idle, mut bytes) = (Vec::new(), 0);
-        for shelf in names(&self.folder)? {
-            let shelf = self.folder.join(shelf);
-            for name in names(&shelf)? {
-                let path = shelf.join(&name);
+        for first in names(&self.folder)? {
+            let below = self.folder.join(first);
+            for name in names(&below)? {
+                let path = below.join(&name);
                 let Ok(found) = fs::symlink_metadata(&path) else { continue };
                 let is_shared = found.nlink() > 1;
                 if !is_shared || !name.parse().is_ok_and(|digest| needed(&digest)) {
