@@ -191,6 +191,8 @@ fn a_small_file_is_linked_to_the_one_restored_before_it_which_is_never_believed(
         assert_ne!(anew, inode, "{at}");
         assert_eq!(links, if at == 4 { 1 } else { 2 }, "{at}: no file can take the place of a folder");
     }
+    let names: Vec<u64> = (0..8).map(|at| restored(&format!("many {at}")).2).collect();
+    assert_eq!(names, [3, 4, 5, 6, 7, 8, 1, 1], "it has no more names than eight");
     let empty = store.put(b"").unwrap();
     let to = folder.path().join("empty");
     assert!(store.write_to(&empty, &to, false, true).unwrap());

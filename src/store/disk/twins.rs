@@ -23,6 +23,9 @@ thread_local! {
 
 /// Bytes of the least buffer.
 const LEAST: usize = 64 << 10;
+/// Names that one file may have, its own among them. Each new one changes the file's ctime, and who reads it meanwhile begins
+/// again: a mark that a thousand jobs leave, all alike, may not keep its readers busy.
+const NAMES: u64 = 8;
 
 /// The twins below a store's folder.
 #[derive(Debug)]
@@ -49,6 +52,9 @@ impl Twins {
     pub(super) fn link(&self, digest: &Digest, length: u32, to: &Path) -> Result<bool, StoreError> {
         let path = self.path(digest);
         let Ok(file) = File::open(&path) else { return Ok(false) };
+        if file.metadata().is_ok_and(|found| found.nlink() >= NAMES) {
+            return Ok(false);
+        }
         let is_right = BUFFER.with_borrow_mut(|buffer| {
             // One byte more, so that one that has grown is seen.
             let wanted = length as usize + 1;
