@@ -759,6 +759,42 @@ fn no_file_is_written_over_unless_it_is_asked_for() {
     assert!(data["files"]["a.yml"].as_str().unwrap().contains("echo ${{inputs.x}}"), "{data}");
 }
 
+/// What lies in a source directory is a source; the export says whose, and that is what becomes stale.
+#[test]
+fn the_jobs_that_an_export_makes_stale_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let amlfile = "format = 1\n[experiments.a]\nscript = \"a.sh\"\noutputs = [\"a.txt\"]\n[experiments.b]\nscript = \"a.sh\"\n\
+                   sources = [\"a.sh\"]\noutputs = [\"b.txt\"]\n[experiments.c]\nsource_directory = \"c\"\nscript = \"c.sh\"\n\
+                   outputs = [\"c.txt\"]\n";
+    std::fs::write(root.join("Amlfile"), amlfile).unwrap();
+    std::fs::write(root.join("a.sh"), "touch a.txt b.txt\n").unwrap();
+    std::fs::create_dir(root.join("c")).unwrap();
+    std::fs::write(root.join("c/c.sh"), "touch ../c.txt\n").unwrap();
+    amlrun(root, &[]);
+    let stale = |said: &str| -> serde_json::Value {
+        let data: serde_json::Value = serde_json::from_str(said).unwrap();
+        data["made_stale"].clone()
+    };
+    let export = |more: &[&str]| amlrun(root, &[&["export", "--format", "azureml-v2"], more].concat());
+    let elsewhere = folder.path().with_extension("elsewhere");
+    let said = export(&["--to", elsewhere.to_str().unwrap()]);
+    assert!(!said.contains("makes them stale"), "{said}");
+    std::fs::remove_dir_all(elsewhere).unwrap();
+    assert!(amlrun(root, &["status"]).contains("up to date (3 jobs)"));
+    // Asked for one goal, it tells of all jobs.
+    let said = export(&["c"]);
+    assert!(said.contains("what was written is among the sources of a, and makes them stale: `--to`"), "{said}");
+    let said = amlrun(root, &["status"]);
+    assert!(said.contains("2 fresh") && said.contains("1 stale"), "{said}");
+    assert!(!export(&["c"]).contains("makes them stale"), "nothing was written");
+    std::fs::remove_dir_all(root.join("azureml")).unwrap();
+    std::fs::write(root.join(".amlignore"), "azureml/\n").unwrap();
+    assert_eq!(stale(&export(&["--json"])), serde_json::json!([]));
+    std::fs::remove_dir_all(root.join("azureml")).unwrap();
+    assert_eq!(stale(&export(&["--json", "--to", "c/azureml"])), serde_json::json!(["c"]));
+}
+
 /// The workflow is the one of docs/ci.md, and has what an Amlfile adds to it.
 #[test]
 fn a_workflow_of_github_actions() {

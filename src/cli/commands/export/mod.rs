@@ -2,6 +2,7 @@
 //! else, of which it shows a diff, unless it is told to. Reports what the other tool has no words for.
 
 mod report;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -65,6 +66,9 @@ pub fn run(options: &ExportOptions, common: &Common, here: &Surroundings) -> Res
         "github-actions" => export::actions::export(context, &options.plan.goals, &inside(&loaded.root)),
         _ => export::azureml::export(context),
     };
+    let settled = settle(&folder, &exported.files, options.force)?;
+    let takers = taken::takers(&loaded, here, &settled.written);
+    // With what was written: that would be uploaded too.
     let code: Vec<Code> = exported
         .code
         .iter()
@@ -73,13 +77,16 @@ pub fn run(options: &ExportOptions, common: &Common, here: &Surroundings) -> Res
             found: asset::asset(&loaded.root.join(directory.as_path())),
         })
         .collect();
-    let (done, diff) = settle(&folder, &exported.files, options.force)?;
+    let Settled { done, diff, .. } = settled;
     let shown = clean::clean(&folder.strip_prefix(&here.cwd).unwrap_or(&folder).display().to_string()).into_owned();
     let shown = if shown.is_empty() { ".".to_owned() } else { shown };
     if common.json {
-        console::out(&console::json::document(&report::document(&exported, &shown, done, &code)));
+        console::out(&console::json::document(&report::document(&exported, &shown, done, &code, &takers)));
     } else {
         report::print(&exported, &code, common, here);
+        if let Some(note) = taken::note(&takers) {
+            console::err(&format!("note: {note}"));
+        }
         if !diff.is_empty() {
             console::out(&diff);
         }
@@ -147,8 +154,16 @@ fn back(folder: &Path, root: &Path) -> String {
     if path.as_os_str().is_empty() { ".".to_owned() } else { path.to_string_lossy().into_owned() }
 }
 
+/// What was done with the files.
+struct Settled {
+    done: Done,
+    /// Of what says something else.
+    diff: String,
+    written: Vec<PathBuf>,
+}
+
 /// Writes all of them, or none where one would be written over.
-fn settle(folder: &Path, files: &BTreeMap<String, String>, force: bool) -> Result<(Done, String), CliError> {
+fn settle(folder: &Path, files: &BTreeMap<String, String>, force: bool) -> Result<Settled, CliError> {
     let mut diff = String::new();
     let mut new = Vec::new();
     for (name, text) in files {
@@ -166,15 +181,15 @@ fn settle(folder: &Path, files: &BTreeMap<String, String>, force: bool) -> Resul
         }
     }
     if !diff.is_empty() && !force {
-        return Ok((Done::Differs, diff));
+        return Ok(Settled { done: Done::Differs, diff, written: Vec::new() });
     }
-    if new.is_empty() {
-        return Ok((Done::Unchanged, String::new()));
-    }
+    let done = if new.is_empty() { Done::Unchanged } else { Done::Written };
+    let mut written = Vec::new();
     for (place, text) in new {
         write(&place, text, force)?;
+        written.push(place);
     }
-    Ok((Done::Written, String::new()))
+    Ok(Settled { done, diff: String::new(), written })
 }
 
 /// Writes a file that is whole or not there.

@@ -71,7 +71,13 @@ fn notes(one: &Code) -> Vec<String> {
     notes
 }
 
-pub(super) fn document(exported: &Exported, folder: &str, done: Done, code: &[Code]) -> serde_json::Value {
+pub(super) fn document(
+    exported: &Exported,
+    folder: &str,
+    done: Done,
+    code: &[Code],
+    takers: &[String],
+) -> serde_json::Value {
     let code: Vec<serde_json::Value> = code
         .iter()
         .map(|one| match &one.found {
@@ -94,5 +100,6 @@ pub(super) fn document(exported: &Exported, folder: &str, done: Done, code: &[Co
         "keys": exported.report.rows(),
         "code": code,
         "left_out": exported.left_out,
+        "made_stale": takers,
     })
 }
