@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::models::{Change, Registration, Version, aliases, of_run};
+use super::models::{Change, Registration, Version, aliases, model_tags, of_run};
 use super::sweeps::{Sweep, Trial};
 use super::{Entry, History, HistoryError, Invocation, Query, Run, Status, candidates, lost};
 use crate::digest::Digest;
@@ -56,6 +56,9 @@ impl Records {
         for registration in of_run(run, &begun.job.0, begun.fingerprint.environment, logged) {
             self.register(&registration);
         }
+        for given in model_tags(logged) {
+            self.change_model(&given.model, given.version, &Change::Tag(given.tag.clone(), given.value.clone()));
+        }
         for (model, alias, version) in aliases(logged) {
             let alias = alias.to_owned();
             let change = if version.is_some() { Change::Alias(alias) } else { Change::NoAlias(alias) };
@@ -81,9 +84,11 @@ impl Records {
         for of in self.models.iter_mut().filter(|of| of.version.name == name) {
             match change {
                 Change::Tags(tags) if is_it(of) => of.version.tags.clone_from(tags),
+                Change::Tag(tag, Some(value)) if is_it(of) => drop(of.version.tags.insert(tag.clone(), value.clone())),
+                Change::Tag(tag, None) if is_it(of) => drop(of.version.tags.remove(tag)),
                 Change::Alias(alias) if is_it(of) => drop(of.version.aliases.insert(alias.clone())),
                 Change::Alias(alias) | Change::NoAlias(alias) => drop(of.version.aliases.remove(alias)),
-                Change::Tags(_) | Change::Remove => {}
+                Change::Tags(_) | Change::Tag(..) | Change::Remove => {}
             }
         }
         if *change == Change::Remove {

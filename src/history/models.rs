@@ -12,7 +12,7 @@ use super::Begun;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::ids::RunId;
-use crate::logged::{Facts, Logged};
+use crate::logged::{Facts, Logged, ModelTag};
 use crate::staleness::Recorded;
 
 /// A version of a model.
@@ -54,6 +54,8 @@ pub struct Registration {
 pub enum Change {
     /// These tags from now on.
     Tags(BTreeMap<String, String>),
+    /// This tag, or no such tag any more.
+    Tag(String, Option<String>),
     /// This alias, which no other version of the model has any more.
     Alias(String),
     /// This alias no more.
@@ -88,6 +90,11 @@ pub(super) fn of_run(run: &RunId, job: &str, environment: Option<Digest>, logged
 pub(super) fn aliases(logged: &Logged) -> impl Iterator<Item = (&str, &str, Option<u32>)> {
     let all = facts(logged).flat_map(|facts| &facts.aliases);
     all.map(|given| (given.model.as_str(), given.alias.as_str(), given.version))
+}
+
+/// The tags that a script gave to versions, in order.
+pub(super) fn model_tags(logged: &Logged) -> impl Iterator<Item = &ModelTag> {
+    facts(logged).flat_map(|facts| &facts.model_tags)
 }
 
 fn facts(logged: &Logged) -> impl Iterator<Item = &Facts> {

@@ -325,7 +325,7 @@ fn a_run_is_named_by_prefix_or_by_job() {
 
 #[test]
 fn models_are_registered_once_and_numbered_for_good() {
-    use crate::logged::{Alias, Logged, Model};
+    use crate::logged::{Alias, Logged, Model, ModelTag};
     each(|history| {
         let model = |name: &str, path: &str, version| Model {
             name: name.into(),
@@ -338,6 +338,13 @@ fn models_are_registered_once_and_numbered_for_good() {
         let mut logged = Logged::default();
         logged.own.models = vec![model("net", "a", Some(3)), model("net", "a", None)];
         logged.own.aliases = vec![Alias { model: "net".into(), alias: "best".into(), version: Some(3) }];
+        let tag = |tag: &str, value: Option<&str>| ModelTag {
+            model: "net".into(),
+            version: 3,
+            tag: tag.into(),
+            value: value.map(Into::into),
+        };
+        logged.own.model_tags = vec![tag("stage", Some("dev")), tag("by", None), tag("stage", Some("done"))];
         history.record(&[start(begun("i", "a1", "train", "0.1"))]).unwrap();
         let over = Ended { logged: Some(Box::new(logged)), ..ended("a1", Status::Completed, vec![]) };
         for _ in 0..2 {
@@ -349,7 +356,8 @@ fn models_are_registered_once_and_numbered_for_good() {
         };
         assert_eq!(seen(history), [(3, "a1".into(), vec!["best".into()]), (4, "a1".into(), vec![])]);
         let first = history.models().unwrap().remove(0);
-        assert_eq!((first.path.as_str(), first.registered, first.tags.len()), ("a", Timestamp(7), 1));
+        assert_eq!((first.path.as_str(), first.registered), ("a", Timestamp(7)));
+        assert_eq!(first.tags, BTreeMap::from([("stage".into(), "done".into())]));
         assert_eq!((first.content, first.job.as_str()), (Some(output("a", b"weights")), "train"));
         let run = begun("i", "a1", "train", "0.1");
         let by_hand = || models::by_hand("net", &run, output("b", b"x"), BTreeMap::new(), Timestamp(9));

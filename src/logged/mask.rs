@@ -242,6 +242,13 @@ pub(super) fn facts(secrets: &Secrets, facts: &mut Facts) {
             (key(secrets, &name), value)
         }));
     }
+    for tag in &mut facts.model_tags {
+        text(secrets, &mut tag.model);
+        text(secrets, &mut tag.tag);
+        if let Some(value) = &mut tag.value {
+            text(secrets, value);
+        }
+    }
     for alias in &mut facts.aliases {
         text(secrets, &mut alias.model);
         text(secrets, &mut alias.alias);

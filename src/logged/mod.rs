@@ -102,6 +102,29 @@ pub struct Alias {
     pub version: Option<u32>,
 }
 
+/// A tag that a script gave to a version of a model, or took away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelTag {
+    /// The model.
+    pub model: String,
+    /// The version.
+    pub version: u32,
+    /// The tag.
+    pub tag: String,
+    /// Its value; none where it was taken away.
+    pub value: Option<String>,
+}
+
+impl ModelTag {
+    /// Gives it to these tags, or takes it away from them.
+    pub fn put(&self, tags: &mut BTreeMap<String, String>) {
+        match &self.value {
+            Some(value) => drop(tags.insert(self.tag.clone(), value.clone())),
+            None => drop(tags.remove(&self.tag)),
+        }
+    }
+}
+
 /// What was logged for one run, but for its series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -127,6 +150,9 @@ pub struct Facts {
     /// Aliases of versions of models, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<Alias>,
+    /// Tags of versions of models, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model_tags: Vec<ModelTag>,
     /// Data sets that were named as inputs, as MLflow writes them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub datasets: Vec<Value>,

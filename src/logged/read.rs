@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Alias, Child, Facts, Logged, Model, Point, Series, Table};
+use super::{Alias, Child, Facts, Logged, Model, ModelTag, Point, Series, Table};
 
 /// One line. Which of its keys is there says what it is.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +23,7 @@ struct Line {
     status: Option<String>,
     model: Option<String>,
     alias: Option<String>,
+    model_tag: Option<String>,
     version: Option<u32>,
     dataset: Option<Value>,
     logged_model: Option<String>,
@@ -127,6 +128,10 @@ impl Reader {
             facts.artifacts.insert(path);
         } else if let (Some(model), Some(alias)) = (&line.model, &line.alias) {
             facts.aliases.push(Alias { model: model.clone(), alias: alias.clone(), version: line.version });
+        } else if let (Some(model), Some(tag)) = (&line.model, &line.model_tag) {
+            let Some(version) = line.version else { return self.unreadable += 1 };
+            let value = (!value.is_null()).then(|| text(&value));
+            facts.model_tags.push(ModelTag { model: model.clone(), version, tag: tag.clone(), value });
         } else if let Some(name) = line.model {
             let tags = line.tags.unwrap_or_default().iter().map(|(name, value)| (name.clone(), text(value))).collect();
             let path = line.path.unwrap_or_default();

@@ -22,6 +22,7 @@
 //! {"log":"list","name":"l","value":[1,2]}   or row, table, image, accuracy_table, confusion_matrix, residuals, predictions
 //! {"child":"ID","name":"first"}             {"status":"Completed","error":"…"}; or Failed, Canceled, Running
 //! {"model":"m","path":"outputs/m.pkl","tags":{}}
+//! {"alias":"champion","model":"m","version":1}                     {"model_tag":"k","model":"m","version":1,"value":"v"}
 //! {"dataset":{…}}   {"logged_model":"ID","value":{…}}   {"experiment":"name"}       as MLflow has them
 //! ```
 //!

@@ -124,5 +124,41 @@ see("loaded", mlflow.artifacts.load_text(f"{active.info.artifact_uri}/texts/ä.t
 refused("no run", lambda: client.get_run("0" * 32))
 see("active experiments", sorted(e.name for e in client.search_experiments(filter_string="name = 'diabetes'")))
 
+
+def version(of):
+    return [of.version, of.current_stage, of.description, dict(sorted(of.tags.items())), sorted(of.aliases)]
+
+
+def newest(name):
+    return [version(v) for v in client.get_registered_model(name).latest_versions]
+
+
+client.create_registered_model("suite")
+see("no versions", [newest("suite"), client.get_latest_versions("suite")])
+for tags in [{"by": "hand"}, {}, {}]:
+    client.create_model_version("suite", f"{active.info.artifact_uri}/tree", run_id=id, tags=tags)
+see("staged", version(client.transition_model_version_stage("suite", "1", "staging")))
+see("produced", version(client.transition_model_version_stage("suite", "2", "Production")))
+see("newest", newest("suite"))
+see("newest in production", [version(v) for v in client.get_latest_versions("suite", ["production"])])
+archived = client.transition_model_version_stage("suite", "3", "Production", archive_existing_versions=True)
+see("archived", [version(archived), version(client.get_model_version("suite", "2"))])
+see("newest of all", sorted(version(v) for v in client.get_latest_versions("suite")))
+see("newest of two", [version(v) for v in client.get_latest_versions("suite", ["None", "Staging"])])
+refused("no stage", lambda: client.transition_model_version_stage("suite", "1", "Shelf"))
+refused("no such stage", lambda: client.get_latest_versions("suite", ["Shelf"]))
+refused("no version", lambda: client.transition_model_version_stage("suite", "9", "Staging"))
+refused("no model", lambda: client.get_latest_versions("nobody has this"))
+see("described", version(client.update_model_version("suite", "1", description="the first")))
+client.set_model_version_tag("suite", "1", "checked", "yes")
+client.set_model_version_tag("suite", "1", "by", "script")
+client.set_model_version_tag("suite", "2", "gone", "soon")
+client.delete_model_version_tag("suite", "2", "gone")
+client.delete_model_version_tag("suite", "2", "was never there")
+client.set_registered_model_alias("suite", "champion", "1")
+see("tagged", [version(client.get_model_version("suite", n)) for n in ["1", "2", "3"]])
+see("by tag", [v.version for v in client.search_model_versions("name = 'suite' and tags.checked = 'yes'")])
+refused("no tag of none", lambda: client.set_model_version_tag("suite", "9", "k", "v"))
+
 with open(sys.argv[1], "w") as file:
     json.dump(seen, file, indent=1, sort_keys=True)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::codec::{from_json, from_metrics, json, metrics};
-use crate::history::models::{Change, aliases, of_run};
+use crate::history::models::{Change, aliases, model_tags, of_run};
 use crate::history::{Salvaged, merge};
 use crate::ids::RunId;
 use crate::logged::{Logged, Series, decode, encode};
@@ -35,12 +35,15 @@ pub(super) fn put(transaction: &Transaction<'_>, run: &RunId, logged: &Logged) -
         let number = super::models::register(transaction, &registration)?;
         numbers.insert((registration.version.name, registration.version.version), number);
     }
+    let number = |model: &str, told: u32| numbers.get(&(model.to_owned(), told)).copied().unwrap_or(told);
+    for given in model_tags(logged) {
+        let change = Change::Tag(given.tag.clone(), given.value.clone());
+        super::models::change(transaction, &given.model, number(&given.model, given.version), &change)?;
+    }
     for (model, alias, version) in aliases(logged) {
         let alias = alias.to_owned();
         let change = if version.is_some() { Change::Alias(alias) } else { Change::NoAlias(alias) };
-        let told = version.unwrap_or_default();
-        let number = numbers.get(&(model.to_owned(), told)).copied().unwrap_or(told);
-        super::models::change(transaction, model, number, &change)?;
+        super::models::change(transaction, model, number(model, version.unwrap_or_default()), &change)?;
     }
     Ok(())
 }

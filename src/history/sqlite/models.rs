@@ -1,6 +1,6 @@
 //! The register of models as rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -54,6 +54,16 @@ pub(super) fn change(transaction: &Transaction<'_>, name: &str, version: u32, ch
         Change::Tags(tags) => {
             let sql = "UPDATE model SET tags = ?3 WHERE name = ?1 AND version = ?2";
             transaction.execute(sql, params![name, version, json(tags)?])?;
+        }
+        Change::Tag(tag, value) => {
+            let sql = "SELECT tags FROM model WHERE name = ?1 AND version = ?2";
+            let found = transaction.query_row(sql, params![name, version], |row| from_json(row, 0)).optional()?;
+            let Some::<BTreeMap<String, String>>(mut tags) = found else { return Ok(()) };
+            match value {
+                Some(value) => drop(tags.insert(tag.clone(), value.clone())),
+                None => drop(tags.remove(tag)),
+            }
+            self::change(transaction, name, version, &Change::Tags(tags))?;
         }
         Change::Alias(alias) => {
             let sql = "INSERT INTO model_alias (name, alias, version) VALUES (?1, ?2, ?3)

@@ -6,6 +6,7 @@
 import hashlib, hmac, http.server, json, os, re, shutil, socketserver, tempfile, time, urllib.parse, uuid
 
 PLACES = ("/api/2.0/", "/ajax-api/2.0/", "/api/3.0/", "/ajax-api/3.0/")
+STAGES, STAGE, DESCRIPTION = ("None", "Staging", "Production", "Archived"), "mlflow.stage", "mlflow.description"
 NAME, DELETED, REGISTERED = "mlflow.runName", "mlflow.lifecycle_stage", "mlflow.registered_model."
 STATUS = {"FINISHED": "Completed", "3": "Completed", "FAILED": "Failed", "4": "Failed", "KILLED": "Canceled", "5": "Canceled"}
 MOST = 64 << 20  # bytes of a request that is no file
@@ -28,6 +29,20 @@ def absent(message):
 
 def invalid(message):
     return Wrong(400, "INVALID_PARAMETER_VALUE", message)
+
+
+def stage(name):
+    for known in STAGES:
+        if known.lower() == name.lower():
+            return known
+    raise invalid("Invalid Model Version stage: %s. Value must be one of %s." % (name, ", ".join(STAGES)))
+
+
+def needed(asked, name):
+    value = text(asked.get(name))
+    if not value:
+        raise invalid("Missing value for required parameter '%s'. See the API docs for more information about request parameters." % name)
+    return value
 
 
 def checked(name):
@@ -436,11 +451,70 @@ class Tracking:
             self.asked_of_others()
             raise absent("Registered Model with name=%s not found%s" % (name, ELSEWHERE))
         model = {"name": name, "creation_timestamp": self.own.started, "last_updated_timestamp": self.own.started}
-        versions = [version for version in self.versions if version["name"] == name]
+        versions = self.newest(name)
         if versions:
-            model["latest_versions"] = [self.with_aliases(versions[-1])]
+            model["latest_versions"] = versions
         aliases = [{"alias": alias, "version": self.aliases[of, alias]} for of, alias in sorted(self.aliases) if of == name]
         return dict(model, aliases=aliases) if aliases else model
+
+    def newest(self, name):
+        """The newest version of each stage, in the order in which the stages come up."""
+        newest = {}
+        for version in self.versions:
+            if version["name"] == name:
+                newest[version["current_stage"]] = version
+        return [self.with_aliases(version) for version in newest.values()]
+
+    def latest(self, asked):
+        name, wanted = text(asked.get("name")), asked.get("stages") or []
+        wanted = [stage(text(one)) for one in (wanted if isinstance(wanted, list) else [wanted])]
+        self.registered_model(name)
+        found = [version for version in self.newest(name) if not wanted or version["current_stage"] in wanted]
+        return {"model_versions": found} if found else {}
+
+    def change(self, version, tag, value):
+        """Gives a version a tag, or takes it away (None); a stage and a description are tags of the register."""
+        self.append([{"model": version["name"], "version": int(version["version"]), "model_tag": tag, "value": value}])
+        if tag in (STAGE, DESCRIPTION):
+            key, none = ("current_stage", "None") if tag == STAGE else ("description", "")
+            version[key] = none if value is None else value
+            return
+        tags = [item for item in version.get("tags", []) if item["key"] != tag]
+        version["tags"] = sorted(tags + ([] if value is None else [{"key": tag, "value": value}]), key=lambda item: item["key"])
+        if not version["tags"]:
+            del version["tags"]
+
+    def version_of(self, asked):
+        self.version_get(asked)
+        name, number = text(asked.get("name")), text(asked.get("version"))
+        return next(version for version in self.versions if (version["name"], version["version"]) == (name, number))
+
+    def transition(self, asked):
+        to, version = stage(needed(asked, "stage")), self.version_of(asked)
+        others = []
+        if text(asked.get("archive_existing_versions")) == "true":
+            if to not in ("Staging", "Production"):
+                raise invalid("Model version transition cannot archive existing model versions because '%s' is not an Active stage. "
+                              "Valid stages are ['Staging', 'Production']" % to)
+            others = [other for other in self.versions if other["name"] == version["name"] and other is not version]
+        self.change(version, STAGE, to)
+        for other in others:
+            if other["current_stage"] == to:
+                self.change(other, STAGE, "Archived")
+        return self.version_get(asked)
+
+    def version_update(self, asked):
+        value = asked.get("description")
+        self.change(self.version_of(asked), DESCRIPTION, None if value is None else text(value))
+        return self.version_get(asked)
+
+    def version_tag(self, asked):
+        self.change(self.version_of(asked), needed(asked, "key"), text(asked.get("value")))
+        return {}
+
+    def version_delete_tag(self, asked):
+        self.change(self.version_of(asked), needed(asked, "key"), None)
+        return {}
 
     def with_aliases(self, version):
         own = sorted(alias for (name, alias), number in self.aliases.items() if (name, number) == (version["name"], version["version"]))
@@ -506,7 +580,12 @@ class Tracking:
         wanted = [clause(part) for part in split(text(asked.get("filter")))]
         if ("run_id", "=", self.own.id) not in wanted:
             self.asked_of_others()
-        found = [v for v in self.versions if all((text(v.get(key)) == value) == (op == "=") for key, op, value in wanted)]
+        def told_of(version, key):
+            if key.partition(".")[0] not in ("tag", "tags"):
+                return text(version.get(key))
+            return dict(pairs(version.get("tags", []))).get(key.partition(".")[2], "")
+
+        found = [v for v in self.versions if all((told_of(v, key) == value) == (op == "=") for key, op, value in wanted)]
         return {"model_versions": [self.with_aliases(version) for version in found[::-1]]} if found else {}
 
     def download_uri(self, asked):
@@ -624,6 +703,9 @@ ROUTES = {
     ("GET", "registered-models/search"): Tracking.register_search,
     ("POST", "registered-models/alias"): Tracking.set_alias, ("DELETE", "registered-models/alias"): Tracking.delete_alias,
     ("GET", "registered-models/alias"): Tracking.of_alias,
+    ("GET", "registered-models/get-latest-versions"): Tracking.latest, ("POST", "registered-models/get-latest-versions"): Tracking.latest,
+    ("PATCH", "model-versions/update"): Tracking.version_update, ("POST", "model-versions/transition-stage"): Tracking.transition,
+    ("POST", "model-versions/set-tag"): Tracking.version_tag, ("DELETE", "model-versions/delete-tag"): Tracking.version_delete_tag,
     ("POST", "model-versions/create"): Tracking.version_create, ("GET", "model-versions/get"): Tracking.version_get,
     ("GET", "model-versions/search"): Tracking.version_search,
     ("GET", "model-versions/get-download-uri"): Tracking.download_uri,

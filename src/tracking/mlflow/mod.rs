@@ -9,6 +9,7 @@ mod models;
 mod registry;
 mod runs;
 mod search;
+mod stages;
 mod writing;
 
 use serde_json::{Map, Value, json};
@@ -217,6 +218,11 @@ fn route(asked: &Asked<'_>, method: &str, endpoint: &str) -> Option<Answered> {
         ("POST", ["registered-models", "alias"]) => registry::set_alias(asked, true),
         ("DELETE", ["registered-models", "alias"]) => registry::set_alias(asked, false),
         ("GET", ["registered-models", "alias"]) => registry::of_alias(asked),
+        ("GET" | "POST", ["registered-models", "get-latest-versions"]) => stages::latest(asked),
+        ("PATCH", ["model-versions", "update"]) => stages::update(asked),
+        ("POST", ["model-versions", "transition-stage"]) => stages::transition(asked),
+        ("POST", ["model-versions", "set-tag"]) => stages::set_tag(asked),
+        ("DELETE", ["model-versions", "delete-tag"]) => stages::delete_tag(asked),
         ("POST", ["model-versions", "create"]) => registry::version(asked),
         ("GET", ["model-versions", "get"]) => registry::get_version(asked),
         ("GET", ["model-versions", "search"]) => registry::search_versions(asked),

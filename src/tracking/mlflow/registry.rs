@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Answered, Asked, Wrong, experiment_id, pairs};
+use super::{Answered, Asked, Wrong, experiment_id, pairs, stages};
 use crate::logged::Logged;
 use crate::tracking::server::Registered;
 use crate::tracking::{ARTIFACTS, CHILDREN, MODELS};
@@ -13,7 +13,7 @@ use crate::tracking::{ARTIFACTS, CHILDREN, MODELS};
 const REGISTERED: &str = "mlflow.registered_model.";
 
 /// Every version that a script sees, by name and number: those of the record, those of its own run, with its aliases.
-fn versions(asked: &Asked<'_>, logged: &Logged) -> Vec<Registered> {
+pub(super) fn versions(asked: &Asked<'_>, logged: &Logged) -> Vec<Registered> {
     let mut all = asked.shared.register();
     let own = logged.own.models.iter().filter_map(|model| {
         Some(Registered {
@@ -36,12 +36,17 @@ fn versions(asked: &Asked<'_>, logged: &Logged) -> Vec<Registered> {
             }
         }
     }
+    for given in &logged.own.model_tags {
+        for of in all.iter_mut().filter(|of| of.name == given.model && of.version == given.version) {
+            given.put(&mut of.tags);
+        }
+    }
     all.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
     all
 }
 
 /// Marks an answer about these versions, or about there being none, unless they are the run's own.
-fn tell<'v>(asked: &Asked<'_>, versions: impl IntoIterator<Item = &'v Registered>) {
+pub(super) fn tell<'v>(asked: &Asked<'_>, versions: impl IntoIterator<Item = &'v Registered>) {
     let mut versions = versions.into_iter().peekable();
     if versions.peek().is_none() || versions.any(|of| of.run != asked.live.about.run) {
         asked.live.tell_of_others();
@@ -49,29 +54,31 @@ fn tell<'v>(asked: &Asked<'_>, versions: impl IntoIterator<Item = &'v Registered
 }
 
 /// When a name was registered; none where it was not.
-fn since(logged: &Logged, versions: &[Registered], name: &str) -> Option<u64> {
+pub(super) fn since(logged: &Logged, versions: &[Registered], name: &str) -> Option<u64> {
     let own = logged.own.properties.get(&format!("{REGISTERED}{name}"));
     let first = versions.iter().filter(|of| of.name == name).map(|of| of.at).min();
     first.or_else(|| own?.parse().ok())
 }
 
 /// A version as MLflow writes it.
-fn shown(of: &Registered) -> Value {
+pub(super) fn shown(of: &Registered) -> Value {
     let mut version = json!({
         "name": of.name,
         "version": of.version.to_string(),
         "creation_timestamp": of.at,
         "last_updated_timestamp": of.at,
-        "current_stage": "None",
-        "description": "",
+        "current_stage": stages::stage(of),
+        "description": of.tags.get(stages::DESCRIPTION).map_or("", String::as_str),
         "source": told_source(of),
         "status": "READY",
     });
     if !of.run.is_empty() {
         version["run_id"] = of.run.clone().into();
     }
-    if !of.tags.is_empty() {
-        version["tags"] = of.tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+    let tags = of.tags.iter().filter(|(key, _)| ![stages::STAGE, stages::DESCRIPTION].contains(&key.as_str()));
+    let tags: Vec<Value> = tags.map(|(key, value)| json!({ "key": key, "value": value })).collect();
+    if !tags.is_empty() {
+        version["tags"] = tags.into();
     }
     if !of.aliases.is_empty() {
         version["aliases"] = of.aliases.iter().cloned().collect();
@@ -79,13 +86,14 @@ fn shown(of: &Registered) -> Value {
     version
 }
 
-/// A model with its newest version, as MLflow writes it.
+/// A model with its newest versions, as MLflow writes it.
 fn model(name: &str, at: u64, versions: &[Registered]) -> Value {
     let own: Vec<&Registered> = versions.iter().filter(|of| of.name == name).collect();
     let updated = own.iter().map(|of| of.at).max().unwrap_or(at);
     let mut model = json!({ "name": name, "creation_timestamp": at, "last_updated_timestamp": updated });
-    if let Some(newest) = own.last() {
-        model["latest_versions"] = vec![shown(newest)].into();
+    let newest = stages::newest(own.iter().copied());
+    if !newest.is_empty() {
+        model["latest_versions"] = newest.into_iter().map(shown).collect();
     }
     let aliases = own.iter().flat_map(|of| of.aliases.iter().map(|alias| (alias, of.version)));
     let aliases: Vec<Value> =
@@ -96,7 +104,7 @@ fn model(name: &str, at: u64, versions: &[Registered]) -> Value {
     model
 }
 
-fn no_model(name: &str) -> Wrong {
+pub(super) fn no_model(name: &str) -> Wrong {
     Wrong::absent(format!("Registered Model with name={name} not found"))
 }
 
@@ -304,7 +312,7 @@ fn one(asked: &Asked<'_>, is_it: impl Fn(&Registered) -> bool) -> Result<Option<
     Ok(found)
 }
 
-fn asked_version(asked: &Asked<'_>) -> Result<Registered, Wrong> {
+pub(super) fn asked_version(asked: &Asked<'_>) -> Result<Registered, Wrong> {
     let (name, number) = (asked.needed("name")?, asked.needed("version")?);
     let found = one(asked, |of| of.name == name && of.version.to_string() == number)?;
     found.ok_or_else(|| Wrong::absent(format!("Model Version (name={name}, version={number}) not found")))
