@@ -69,6 +69,8 @@ fn an_image(daemon: &Daemon, folder: &Path) {
         "echo \"at $AMLRUN_JOB: $WORDS, $TOKEN, $(wc -c < ../far/large.bin), $HOME, $1\"\n\
          touch ../far/x 2> /dev/null || echo 'may not write'\n\
          test -e /bin/busybox && ! test -e /usr/bin/python3 && echo 'another place'\n\
+         echo '{\"metric\":\"mse\",\"value\":2.5}' >> \"$AMLRUN_TRACKING/log.jsonl\"\n\
+         echo kept > \"$AMLRUN_TRACKING/artifacts/note.txt\"; echo \"server: ${MLFLOW_TRACKING_URI:-none}\"\n\
          mkdir ../out && echo x > '../out/a file' && chmod 755 '../out/a file' && ln -s 'a file' ../out/link\n",
     );
     let jobs = r#"
@@ -83,10 +85,18 @@ secrets = ["TOKEN"]
 "#;
     project.write("Amlfile", &format!("{HEAD}{jobs}"));
     let said = project.run(&[]);
-    for wanted in ["at train: a 'b' \"c\", ***, 5242880, /tmp, one argument", "may not write", "another place", "1 ran"]
-    {
+    for wanted in [
+        "at train: a 'b' \"c\", ***, 5242880, /tmp, one argument",
+        "may not write",
+        "another place",
+        "server: none",
+        "1 ran",
+    ] {
         assert!(said.contains(wanted), "`{wanted}` is not in:\n{said}");
     }
+    let shown: serde_json::Value = serde_json::from_str(&project.run(&["runs", "show", "train", "--json"])).unwrap();
+    assert_eq!(shown["metrics"]["mse"], 2.5, "what it logs is on record: {shown}");
+    assert!(project.run(&["runs", "files", "train"]).contains("artifacts/note.txt"));
     let made = project.root.join("out/a file");
     let about = std::fs::metadata(&made).unwrap();
     assert_eq!((about.uid(), about.permissions().mode() & 0o777), (rustix::process::getuid().as_raw(), 0o755));

@@ -236,7 +236,9 @@ fn once(
     };
     let inputs: Vec<InputPath> = task.inputs.iter().map(|(path, _)| path.clone()).collect();
     let launch = match &activation.container {
-        Some(container) => container::enclose(launch, container, &staged, &inputs),
+        Some(container) => {
+            container::enclose(launch, container, &staged, &inputs, tracked.as_ref().map(tracked::Tracked::folder))
+        }
         None => launch,
     };
     let mut tail = std::collections::VecDeque::new();

@@ -1,4 +1,4 @@
-//! A job in a container: the same run directory, at the same path, with the same variables; only what is around it is the
+//! A job in a container: the same run directory and the same tracking folder, at the same paths, with the same variables; only what is around it is the
 //! image's.
 //!
 //! The client of the engine is what runs on this machine, as the job's process: it passes signals on, and the container's
@@ -18,13 +18,21 @@ const NOT_STARTED: i32 = 125;
 
 /// Makes a launch one of the engine's client. Values of variables go by the client's own environment: a command line can be
 /// read by everybody.
-pub(super) fn enclose(launch: Launch, container: &Container, staged: &Staged, inputs: &[InputPath]) -> Launch {
+pub(super) fn enclose(
+    launch: Launch,
+    container: &Container,
+    staged: &Staged,
+    inputs: &[InputPath],
+    tracking: Option<&Path>,
+) -> Launch {
     let mut argv = vec![container.engine.display().to_string()];
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
     // What is run is just what was named: the image's own entry point and a pull by name stay out of it.
     add(&["run", "--rm", "--name", &format!("amlrun-{}", launch.run.0)]);
     add(&["--workdir", &launch.cwd.display().to_string()]);
-    add(&["--mount", &bind(&staged.folder, &staged.folder, false)]);
+    for folder in std::iter::once(staged.folder.as_path()).chain(tracking) {
+        add(&["--mount", &bind(folder, folder, false)]);
+    }
     let absolute = inputs.iter().filter(|path| matches!(path, InputPath::Absolute(_))).map(ground_path);
     let mut mounts = launch.mounts.clone();
     mounts.extend(absolute.map(|at| (at.clone(), at)));

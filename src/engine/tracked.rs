@@ -37,8 +37,9 @@ pub(super) struct Tracked {
     is_told_of_others: bool,
 }
 
-/// Makes the folder of a run, and adds the variables by which the job knows it and the tracking server; none in a container,
-/// which does not see the folder, and where it cannot be made: the run goes on without.
+/// Makes the folder of a run, and adds the variables by which the job knows it and the tracking server; none where it cannot be
+/// made: the run goes on without. A job in a container has the folder alone: the loopback of this machine is not its own, and
+/// what its image has on Python's path is not known.
 pub(super) fn begin(
     bench: Bench<'_>,
     begun: &Begun,
@@ -46,16 +47,14 @@ pub(super) fn begin(
     secrets: &[String],
     variables: &mut BTreeMap<String, String>,
 ) -> Option<Tracked> {
-    if activation.container.is_some() {
-        return None;
-    }
+    let is_contained = activation.container.is_some();
     let world = bench.world;
     let folder = Folder::of(world.state, &begun.invocation, &begun.run.0);
     // The token is not sealed: it is worth nothing any more when somebody else reads the log.
     folder.make(&Secrets::new(secrets)).ok()?;
     variables.insert(tracking::VARIABLE.to_owned(), folder.path().display().to_string());
     // Whoever names a server of their own logs to that.
-    let server = world.tracking.filter(|_| !variables.contains_key(ADDRESS));
+    let server = world.tracking.filter(|_| !is_contained && !variables.contains_key(ADDRESS));
     let server = server.map(|server| {
         server.follow(Follow {
             folder: folder.clone(),
@@ -68,7 +67,7 @@ pub(super) fn begin(
     });
     variables.extend(server.unwrap_or_default());
     let all: Vec<String> = secrets.iter().chain(variables.get(TOKEN)).cloned().collect();
-    if let Some(package) = bench.shim.ready(world.state) {
+    if !is_contained && let Some(package) = bench.shim.ready(world.state) {
         shim::path(variables, &package);
     }
     let (run, secrets) = (begun.run.0.clone(), Secrets::new(&all));
@@ -91,6 +90,11 @@ impl Tracked {
             is_sdk,
             is_told_of_others: false,
         }
+    }
+
+    /// The folder, which a container is to see, too.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What nobody may be told that reads the job's output.
