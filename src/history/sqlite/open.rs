@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::place::{self, Stamp};
@@ -112,7 +113,7 @@ fn look(path: &Path, file: Option<(u64, u64)>, frozen: Option<Stamp>) -> Result<
         Connection::open_with_flags(path, read_only())
     };
     let connection = opened.map_err(|e| Fault::of(&e, file))?;
-    connection.busy_timeout(BUSY).map_err(|e| Fault::of(&e, file))?;
+    settle_plans(&connection).and_then(|()| connection.busy_timeout(BUSY)).map_err(|e| Fault::of(&e, file))?;
     let newer = match schema::found(&connection).map_err(|e| Fault::of(&e, file))? {
         Found::Empty => return Ok(None),
         Found::Damaged => return Err(contradiction(file)),
@@ -181,6 +182,7 @@ pub(super) fn empty_log(connection: &Connection) {
 /// Sets how it is written and brings it up to the format. `synchronous=FULL`: a commit that returned is on disk, for one
 /// fsync a commit with WAL.
 pub(super) fn prepare(connection: &mut Connection, mode: &str) -> rusqlite::Result<Found> {
+    settle_plans(connection)?;
     connection.busy_timeout(BUSY)?;
     if let Found::Format(format) = schema::found(connection)?
         && format > FORMAT
@@ -196,6 +198,12 @@ pub(super) fn prepare(connection: &mut Connection, mode: &str) -> rusqlite::Resu
         Found::Damaged => Ok(Found::Damaged),
         _ => schema::migrate(connection),
     }
+}
+
+/// Has SQLite plan a statement once, whatever is bound to it. Else it plans each one anew that compares a column with a
+/// parameter, every time: more work than our queries are, all of which have an index.
+fn settle_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn contradiction(file: Option<(u64, u64)>) -> Fault {

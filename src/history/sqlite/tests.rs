@@ -89,6 +89,25 @@ fn a_reader_sees_what_a_writer_has_just_recorded() {
     assert_eq!((count(&next), next.notes().len()), (3, 0));
 }
 
+/// What is asked for every job is planned once, not each time that a value is bound: that cost more than the answers.
+#[test]
+fn a_statement_is_planned_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    filled(&path, 3);
+    let sql = "SELECT id FROM run WHERE job = ?1 AND ended IS NOT NULL ORDER BY seq DESC";
+    let reader = super::open::reader(&path, false).ok().flatten().unwrap();
+    let writer = super::open::writer(&path).ok().unwrap();
+    for opened in [reader, writer] {
+        let mut statement = opened.connection.prepare(sql).unwrap();
+        for job in ["job0", "job1", "job2"] {
+            assert!(statement.exists([job]).unwrap());
+            statement.clear_bindings();
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    }
+}
+
 /// The bytes of a sound database.
 static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
