@@ -21,7 +21,14 @@ struct Study {
     sampler: Box<dyn Sampler + Send>,
     policy: Box<dyn Policy + Send + Sync>,
     seen: Seen,
-    curves: Vec<Curve>,
+    logged: Vec<Logged>,
+}
+
+/// What a trial logged, and where it is.
+struct Logged {
+    values: Vec<f64>,
+    judged: usize,
+    phase: Phase,
 }
 
 fn main() -> Result<(), Anything> {
@@ -35,7 +42,7 @@ fn main() -> Result<(), Anything> {
                     sampler: sampler(&sweep),
                     policy: policy(&sweep),
                     seen: Seen::default(),
-                    curves: Vec::new(),
+                    logged: Vec::new(),
                 });
                 json!({})
             }
@@ -54,32 +61,36 @@ impl Study {
             let number = u32::try_from(self.seen.trials.len()).ok()?;
             let answer = json!({ "number": number, "values": values });
             self.seen.trials.push(Trial { number, values, state: State::Running });
-            self.curves.push(Curve { number, values: Vec::new(), judged: 0, phase: Phase::Running });
+            self.logged.push(Logged { values: Vec::new(), judged: 0, phase: Phase::Running });
             return Some(answer);
         }
         if let Some(at) = place(said, "tell") {
             let objective = said.get("objective").and_then(Json::as_f64);
-            let curve = self.curves.get_mut(at)?;
-            let was_stopped = curve.phase == Phase::Ended;
+            let logged = self.logged.get_mut(at)?;
+            let was_stopped = logged.phase == Phase::Ended;
             self.seen.trials.get_mut(at)?.state = match objective {
                 objective if was_stopped => State::Stopped(objective),
                 Some(objective) => State::Done(Some(objective)),
                 None => State::Failed,
             };
             if !was_stopped {
-                curve.phase = if objective.is_some() { Phase::Done } else { Phase::Ended };
+                logged.phase = if objective.is_some() { Phase::Done } else { Phase::Ended };
             }
             return Some(json!({}));
         }
         let at = place(said, "log")?;
-        self.curves.get_mut(at)?.values.push(said.get("value")?.as_f64()?);
-        let decision = self.policy.judge(self.curves.get(at)?, &self.curves);
-        let curve = self.curves.get_mut(at)?;
-        curve.judged = curve.values.len();
+        self.logged.get_mut(at)?.values.push(said.get("value")?.as_f64()?);
+        let curves: Vec<Curve<'_>> = (0..)
+            .zip(&self.logged)
+            .map(|(number, of)| Curve { number, values: &of.values, judged: of.judged, phase: of.phase })
+            .collect();
+        let decision = self.policy.judge(curves.get(at)?, &curves);
+        let logged = self.logged.get_mut(at)?;
+        logged.judged = logged.values.len();
         Some(match decision {
             Decision::Continue => json!({ "stopped": null }),
             Decision::Stop(stop) => {
-                curve.phase = Phase::Ended;
+                logged.phase = Phase::Ended;
                 json!({ "stopped": stop })
             }
         })

@@ -35,13 +35,13 @@ fn state(trial: &Trial) -> State {
     }
 }
 
-fn curve(trial: &Trial) -> Curve {
+fn curve(trial: &Trial) -> Curve<'_> {
     let phase = match trial.state {
         TrialState::Proposed | TrialState::Running => Phase::Running,
         TrialState::Completed => Phase::Done,
         TrialState::Failed | TrialState::Stopped => Phase::Ended,
     };
-    Curve { number: trial.number, values: trial.logged.clone(), judged: 0, phase }
+    Curve { number: trial.number, values: &trial.logged, judged: 0, phase }
 }
 
 impl Search {
@@ -96,7 +96,7 @@ impl Search {
     #[must_use]
     pub fn judge<'t>(&self, trial: &Trial, judged: usize, all: impl Iterator<Item = &'t Trial>) -> Option<String> {
         let of = Curve { judged, ..curve(trial) };
-        let others: Vec<Curve> = all.filter(|other| !other.logged.is_empty()).map(curve).collect();
+        let others: Vec<Curve<'_>> = all.filter(|other| !other.logged.is_empty()).map(curve).collect();
         match self.policy.judge(&of, &others) {
             Decision::Continue => None,
             Decision::Stop(stop) => Some(reason(&stop)),

@@ -40,10 +40,10 @@ impl Ladder {
     }
 
     /// The first rung among those that the trial came to lately at which it is not kept, and its value there.
-    fn cut<'c>(
+    fn cut<'c, 'v: 'c>(
         &self,
-        trial: &Curve,
-        peers: &(impl Iterator<Item = &'c Curve> + Clone),
+        trial: &Curve<'_>,
+        peers: &(impl Iterator<Item = &'c Curve<'v>> + Clone),
     ) -> Option<(usize, Option<f64>, Rung)> {
         let lately = self.rungs.iter().filter(|rung| trial.judged < **rung && **rung <= trial.values.len());
         lately.copied().find_map(|point| {
@@ -66,7 +66,7 @@ impl Asha {
 }
 
 impl Policy for Asha {
-    fn judge(&self, trial: &Curve, others: &[Curve]) -> Decision {
+    fn judge(&self, trial: &Curve<'_>, others: &[Curve<'_>]) -> Decision {
         match self.0.cut(trial, &others.iter()) {
             Some((point, value, rung)) => stop(point, value, Broken::Asha(rung)),
             None => Decision::Continue,
@@ -124,7 +124,7 @@ fn round(shares: &[u64]) -> Vec<usize> {
 }
 
 impl Policy for Hyperband {
-    fn judge(&self, trial: &Curve, others: &[Curve]) -> Decision {
+    fn judge(&self, trial: &Curve<'_>, others: &[Curve<'_>]) -> Decision {
         let bracket = self.bracket(trial.number);
         let Some(ladder) = self.brackets.get(bracket) else { return Decision::Continue };
         let peers = others.iter().filter(|other| self.bracket(other.number) == bracket);

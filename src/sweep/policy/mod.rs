@@ -19,13 +19,14 @@ use serde::{Deserialize, Serialize};
 use super::Goal;
 use crate::project::sweep::{Rule, Sweep};
 
-/// What a trial logged.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Curve {
+/// What a trial logged. It borrows the values: at every logging all trials of a sweep are looked at, however long their
+/// curves are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Curve<'v> {
     /// The trial's number.
     pub number: u32,
     /// The values of the primary metric in the order of their logging.
-    pub values: Vec<f64>,
+    pub values: &'v [f64],
     /// So many of them were judged before; the engine counts them: after each judgement it is the length of `values`. Of
     /// the others it is not looked at.
     pub judged: usize,
@@ -48,7 +49,7 @@ pub enum Phase {
 pub trait Policy {
     /// Whether a trial goes on, given the others: all trials of the sweep that logged anything. The trial itself may be
     /// among them; it is told by its number and left out.
-    fn judge(&self, trial: &Curve, others: &[Curve]) -> Decision;
+    fn judge(&self, trial: &Curve<'_>, others: &[Curve<'_>]) -> Decision;
 }
 
 /// What becomes of a trial.
@@ -156,14 +157,14 @@ struct When {
 
 impl When {
     /// The intervals of a trial at which it is to be judged now.
-    fn points(self, trial: &Curve) -> impl Iterator<Item = usize> {
+    fn points(self, trial: &Curve<'_>) -> impl Iterator<Item = usize> {
         let interval = self.interval.max(1);
         let first = (trial.judged + 1).max(self.delay).div_ceil(interval).max(1) * interval;
         (first..=trial.values.len()).step_by(interval)
     }
 
     /// The best up to an interval.
-    fn best(self, curve: &Curve, point: usize) -> Option<f64> {
+    fn best(self, curve: &Curve<'_>, point: usize) -> Option<f64> {
         self.goal.best(up_to(curve, point))
     }
 
@@ -187,7 +188,7 @@ impl When {
 }
 
 /// The others that take part at an interval.
-fn part<'c>(trial: &Curve, others: &'c [Curve], point: usize) -> impl Iterator<Item = &'c Curve> {
+fn part<'c, 'v>(trial: &Curve<'_>, others: &'c [Curve<'v>], point: usize) -> impl Iterator<Item = &'c Curve<'v>> {
     let number = trial.number;
     others.iter().filter(move |other| {
         let came = other.values.len() >= point || other.phase == Phase::Done && !other.values.is_empty();
@@ -195,8 +196,8 @@ fn part<'c>(trial: &Curve, others: &'c [Curve], point: usize) -> impl Iterator<I
     })
 }
 
-fn up_to(curve: &Curve, point: usize) -> &[f64] {
-    curve.values.get(..point).unwrap_or(&curve.values)
+fn up_to<'v>(curve: &Curve<'v>, point: usize) -> &'v [f64] {
+    curve.values.get(..point).unwrap_or(curve.values)
 }
 
 /// A trial is ended at this interval.
@@ -208,7 +209,7 @@ fn stop(point: usize, value: Option<f64>, rule: Broken) -> Decision {
 struct Never;
 
 impl Policy for Never {
-    fn judge(&self, _: &Curve, _: &[Curve]) -> Decision {
+    fn judge(&self, _: &Curve<'_>, _: &[Curve<'_>]) -> Decision {
         Decision::Continue
     }
 }

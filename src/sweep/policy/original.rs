@@ -11,7 +11,7 @@ pub(super) struct Bandit {
 }
 
 impl Policy for Bandit {
-    fn judge(&self, trial: &Curve, others: &[Curve]) -> Decision {
+    fn judge(&self, trial: &Curve<'_>, others: &[Curve<'_>]) -> Decision {
         for point in self.when.points(trial) {
             let mine = self.when.best(trial, point);
             let bests =
@@ -60,7 +60,7 @@ pub(super) struct Median {
 }
 
 impl Policy for Median {
-    fn judge(&self, trial: &Curve, others: &[Curve]) -> Decision {
+    fn judge(&self, trial: &Curve<'_>, others: &[Curve<'_>]) -> Decision {
         for point in self.when.points(trial) {
             let mine = self.when.best(trial, point);
             let all = part(trial, others, point).chain(std::iter::once(trial));
@@ -108,7 +108,7 @@ pub(super) struct Truncation {
 }
 
 impl Policy for Truncation {
-    fn judge(&self, trial: &Curve, others: &[Curve]) -> Decision {
+    fn judge(&self, trial: &Curve<'_>, others: &[Curve<'_>]) -> Decision {
         for point in self.when.points(trial) {
             let mine = self.when.best(trial, point);
             let bests = part(trial, others, point).map(|other| self.when.best(other, point));

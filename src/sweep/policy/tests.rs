@@ -4,11 +4,12 @@ use super::original::{Bandit, Median, Truncation};
 use super::*;
 use crate::project::sweep::{Halving, Slack};
 
-fn curve(number: u32, values: &[f64]) -> Curve {
-    Curve { number, values: values.to_vec(), judged: 0, phase: Phase::Running }
+/// The values live as long as the tests, so that tables of curves can be put together freely.
+fn curve(number: u32, values: &[f64]) -> Curve<'static> {
+    Curve { number, values: values.to_vec().leak(), judged: 0, phase: Phase::Running }
 }
 
-fn done(number: u32, values: &[f64]) -> Curve {
+fn done(number: u32, values: &[f64]) -> Curve<'static> {
     Curve { phase: Phase::Done, ..curve(number, values) }
 }
 
@@ -17,7 +18,7 @@ const fn when(goal: Goal, interval: usize, delay: usize) -> When {
 }
 
 /// The interval at which the last of these trials is ended; none where it goes on.
-fn ended(policy: &dyn Policy, curves: &[Curve]) -> Option<u32> {
+fn ended(policy: &dyn Policy, curves: &[Curve<'_>]) -> Option<u32> {
     let (trial, others) = curves.split_last().unwrap();
     match policy.judge(trial, others) {
         Decision::Continue => None,
@@ -138,7 +139,7 @@ fn successive_halving_keeps_the_best_of_each_rung() {
     let halving = Halving { min: 1, max: Some(27), factor: 3 };
     let asha = halving::Asha::new(when(Goal::Minimize, 1, 0), halving);
     let others = [curve(0, &[1.0; 4]), curve(1, &[2.0])];
-    let with = |trial: Curve| [others.as_slice(), &[trial]].concat();
+    let with = |trial: Curve<'static>| [others.as_slice(), &[trial]].concat();
     assert_eq!(ended(&asha, &with(curve(2, &[3.0]))), Some(1), "third of three");
     assert_eq!(ended(&asha, &with(curve(2, &[0.5]))), None, "first of three");
     let past = |values: &[f64]| Curve { judged: 1, ..curve(2, values) };
