@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::event::{Event, TrialState};
+use crate::event::{Event, Tally, TrialState};
 use crate::ids::JobId;
 
 use super::clean::clean;
@@ -98,27 +98,24 @@ pub struct Counts {
     metric: String,
     most: Option<u32>,
     over: usize,
-    failed: usize,
-    stopped: usize,
-    cached: usize,
-    best: Option<(u32, f64)>,
+    tally: Tally,
 }
 
 impl Counts {
-    /// Those of a sweep that begins.
+    /// Those of a sweep that begins, or goes on after trials that are known.
     #[must_use]
-    pub fn new(metric: &str, most: Option<u32>, known: usize) -> Self {
-        Self { metric: metric.to_owned(), most, over: known, ..Self::default() }
+    pub fn new(metric: &str, most: Option<u32>, known: usize, tally: Tally) -> Self {
+        Self { metric: metric.to_owned(), most, over: known, tally }
     }
 
     /// One more trial is over.
     pub fn add(&mut self, state: TrialState, cached: bool, number: u32, objective: Option<f64>, is_best: bool) {
         self.over += 1;
-        self.failed += usize::from(state == TrialState::Failed);
-        self.stopped += usize::from(state == TrialState::Stopped);
-        self.cached += usize::from(cached);
+        self.tally.failed += usize::from(state == TrialState::Failed);
+        self.tally.stopped += usize::from(state == TrialState::Stopped);
+        self.tally.cached += usize::from(cached);
         if is_best {
-            self.best = objective.map(|value| (number, value)).or(self.best);
+            self.tally.best = objective.map(|value| (number, value)).or(self.tally.best);
         }
     }
 
@@ -129,10 +126,11 @@ impl Counts {
             Some(most) => format!("{} of {most} trials", self.over),
             None => words::count(self.over, "trial"),
         };
-        if let Some((number, value)) = self.best {
+        let Tally { failed, stopped, cached, best } = self.tally;
+        if let Some((number, value)) = best {
             let _ = write!(line, ", best {} {value} (trial {number})", self.metric);
         }
-        for (count, word) in [(self.failed, "failed"), (self.stopped, "stopped"), (self.cached, "cached")] {
+        for (count, word) in [(failed, "failed"), (stopped, "stopped"), (cached, "cached")] {
             if count > 0 {
                 let _ = write!(line, ", {count} {word}");
             }

@@ -121,8 +121,8 @@ impl View {
                 words::push_duration(&mut line, *delay_ms);
                 self.going.insert(*job, going(line, true));
             }
-            Event::SweepStarted { job, metric, max_trials, known, .. } => {
-                let counts = Counts::new(metric, *max_trials, *known);
+            Event::SweepStarted { job, metric, max_trials, known, tally, .. } => {
+                let counts = Counts::new(metric, *max_trials, *known, *tally);
                 self.going.insert(*job, going(counts.line(), false));
                 self.sweeps.insert(*job, counts);
             }
@@ -227,7 +227,9 @@ impl View {
         let head = usize::from(filled < wide);
         let bar = format!("[{}{}{}] ", "=".repeat(filled), ">".repeat(head), " ".repeat(wide - filled - head));
         let mut text = format!("{}/{}", self.done, words::count(self.jobs, "job"));
-        let running = self.going.values().filter(|going| !going.waiting).count();
+        // A sweep does nothing itself: its trials do.
+        let runs = |(job, going): &(&JobId, &Going)| !going.waiting && !self.sweeps.contains_key(job);
+        let running = self.going.iter().filter(runs).count();
         if running > 0 {
             let _ = write!(text, ", {running} running");
         }

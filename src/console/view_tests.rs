@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::{Tally, TrialState};
 use crate::ids::{JobName, RunId};
 use crate::launch::Outcome;
 
@@ -191,4 +192,41 @@ fn the_rest_is_guessed_when_some_runs_have_ended() {
     }
     check(&view(9, &events), 40, (80, 24), "[======>             ] 3/9 jobs, 40 s, about 1 min 00 s left");
     check(&view(3, &events), 40, (80, 24), "[====================] 3/3 jobs, 40 s");
+}
+
+/// What was before it goes on is known from its first line on; of the jobs only the trials run.
+#[test]
+fn a_sweep_that_goes_on_shows_what_was_before() {
+    let tally = Tally { failed: 1, stopped: 2, cached: 1, best: Some((4, 0.25)) };
+    let sweep = Event::SweepStarted {
+        job: JobId(1),
+        sweep: String::new(),
+        sampling: "random".into(),
+        metric: "loss".into(),
+        maximize: false,
+        max_trials: Some(9),
+        trial_timeout: None,
+        known: 6,
+        tally,
+        reasons: vec![],
+    };
+    let ended = |number, objective, is_best| Event::TrialEnded {
+        sweep: JobId(1),
+        job: None,
+        number,
+        state: TrialState::Completed,
+        objective: Some(objective),
+        cached: false,
+        why: None,
+        is_best,
+    };
+    let mut events = vec![(1, sweep)];
+    let line = "train[alpha=0.1]    1 s  6 of 9 trials, best loss 0.25 (trial 4), 1 failed, 2 stopped, 1 cached";
+    check(&view(2, &events), 2, (100, 24), &format!("{line}\n[>                        ] 0/2 jobs, 2 s"));
+    events.push((2, start(3)));
+    events.push((3, ended(6, 0.5, false)));
+    events.push((3, ended(7, 0.125, true)));
+    let line = "train[alpha=0.1]    3 s  8 of 9 trials, best loss 0.125 (trial 7), 1 failed, 2 stopped, 1 cached";
+    let frame = format!("{line}\nevaluate            2 s\n[>                        ] 0/2 jobs, 1 running, 4 s");
+    check(&view(2, &events), 4, (100, 24), &frame);
 }

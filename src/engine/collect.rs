@@ -54,6 +54,12 @@ pub fn collect(world: &World<'_>, job: &Job, staged: &Staged) -> Result<Collecte
         collected.contents.push((output.path.clone(), content));
         if output.metric && content.size <= LARGEST_METRICS {
             read_metrics(&at, &output.path, &mut collected);
+        } else if output.metric && Format::of(&at).is_some() {
+            collected.notes.push(format!(
+                "the metric file `{}` is larger than {} MiB: no metrics are read from it",
+                output.path,
+                LARGEST_METRICS >> 20
+            ));
         }
     }
     if !missing.is_empty() {

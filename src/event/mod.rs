@@ -186,6 +186,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trial_timeout: Option<u64>,
         known: usize,
+        /// What is known of them.
+        #[serde(default, skip_serializing_if = "Tally::is_empty")]
+        tally: Tally,
         reasons: Vec<Reason>,
     },
     /// A trial begins to be a job; it is registered by the event before.
@@ -238,6 +241,27 @@ pub enum Event {
     InvocationFinished {
         summary: Summary,
     },
+}
+
+/// What earlier invocations made of the trials of a sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// So many failed, and are not tried again.
+    pub failed: usize,
+    /// So many were ended by the policy.
+    pub stopped: usize,
+    /// Of so many the run was known before.
+    pub cached: usize,
+    /// The number of the best so far, and its objective.
+    pub best: Option<(u32, f64)>,
+}
+
+impl Tally {
+    /// Whether there is nothing to be told.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What became of a trial.

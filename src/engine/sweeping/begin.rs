@@ -8,7 +8,7 @@ use crate::digest::{Digest, Digester};
 use crate::engine::EngineError;
 use crate::engine::measuring::Counter;
 use crate::engine::turn::{Engine, Starter};
-use crate::event::Event;
+use crate::event::{Event, Tally};
 use crate::history::Entry;
 use crate::history::sweeps::{Sweep, SweepState, Trial, TrialState};
 use crate::ids::{JobId, JobName};
@@ -71,6 +71,8 @@ impl Engine<'_, '_, '_> {
             }
         };
         let at_once = self.at_once(node, declared);
+        let search = Search::new(declared, &job.cell, &earlier);
+        let over: Vec<&Trial> = trials.iter().map(|going| &going.trial).filter(|trial| trial.state.is_over()).collect();
         self.teller.tell(Event::SweepStarted {
             job: node,
             sweep: record.id.clone(),
@@ -79,7 +81,8 @@ impl Engine<'_, '_, '_> {
             maximize: record.maximize,
             max_trials: record.max_trials,
             trial_timeout: declared.trial_timeout.map(|limit| limit.as_secs()),
-            known: trials.iter().filter(|going| going.trial.state.is_over()).count(),
+            known: over.len(),
+            tally: tally(&search, &over),
             reasons: reasons.clone(),
         });
         self.order(vec![Entry::Sweep(Box::new(record.clone()))], None, None, crate::store::Hold::default());
@@ -90,7 +93,7 @@ impl Engine<'_, '_, '_> {
             lock,
             fingerprint,
             reasons,
-            search: Search::new(declared, &job.cell, &earlier),
+            search,
             trials: Vec::with_capacity(trials.len()),
             settled: 0,
             firsts: BTreeMap::new(),
@@ -100,6 +103,7 @@ impl Engine<'_, '_, '_> {
             over: None,
             ending: Ending::No,
             lost: 0,
+            is_told_of_size: false,
         };
         for going in trials {
             session.add(going);
@@ -200,6 +204,18 @@ impl Engine<'_, '_, '_> {
             why: error.to_string(),
         })?;
         Ok(kept.content.digest == found.sources[at].content.digest)
+    }
+}
+
+/// What is known of trials that are over.
+fn tally(search: &Search, over: &[&Trial]) -> Tally {
+    let count = |is: &dyn Fn(&Trial) -> bool| over.iter().filter(|trial| is(trial)).count();
+    let best = search.best(over.iter().copied()).and_then(|best| over.iter().find(|trial| trial.number == best));
+    Tally {
+        failed: count(&|trial| trial.state == TrialState::Failed),
+        stopped: count(&|trial| trial.state == TrialState::Stopped),
+        cached: count(&|trial| trial.cached),
+        best: best.and_then(|best| Some((best.number, best.objective?))),
     }
 }
 

@@ -28,6 +28,27 @@ pub struct Growing {
     /// Its length when it was read last.
     length: u64,
     values: Vec<f64>,
+    /// Whether it grew beyond what is followed.
+    is_too_large: bool,
+}
+
+impl Growing {
+    /// Reads the file, where it has another length than before; whether it has just become too large for that.
+    fn read(&mut self, path: &Path, format: Format, metric: &str) -> bool {
+        let Ok(found) = std::fs::metadata(path) else { return false };
+        if found.len() > LARGEST {
+            return !std::mem::replace(&mut self.is_too_large, true);
+        }
+        if found.len() == self.length {
+            return false;
+        }
+        let Ok(mut bytes) = std::fs::read(path) else { return false };
+        self.length = bytes.len() as u64;
+        // What follows the last line end may be half a line.
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+        self.values = values(&bytes, format, metric);
+        false
+    }
 }
 
 /// The values of a metric in the bytes of a file that is a series; none of other files.
@@ -59,6 +80,7 @@ impl Engine<'_, '_, '_> {
         let work = self.judge.work;
         let folder = self.scratch();
         let mut news: Vec<(JobId, JobId, u32, usize, f64)> = Vec::new();
+        let mut warnings: Vec<(JobId, String)> = Vec::new();
         for session in self.sweeps.going.values_mut() {
             if cancel_file(self.judge.world.state, &session.record.id).exists() {
                 session.end_with(Over::Canceled, "the sweep was canceled");
@@ -74,7 +96,12 @@ impl Engine<'_, '_, '_> {
                     Some(tracking) => Folder::at(far.join(tracking.as_path())),
                     None => Folder::of(self.judge.world.state, &self.invocation.id, &run.0),
                 };
-                if grow(session, number, &files, &log.log()) {
+                let mut too_large = None;
+                let is_more = grow(session, number, &files, &log.log(), &mut too_large);
+                if let Some(path) = too_large.filter(|_| !std::mem::replace(&mut session.is_told_of_size, true)) {
+                    warnings.push((job, too_large_to_follow(&path)));
+                }
+                if is_more {
                     let trial = &session.trials[number].trial;
                     let (at, last) = (trial.logged.len(), trial.logged.last().copied().unwrap_or(f64::NAN));
                     news.push((session.node, job, trial.number, at, last));
@@ -82,27 +109,38 @@ impl Engine<'_, '_, '_> {
                 }
             }
         }
+        for (job, why) in warnings {
+            self.teller.warn(Some(job), why);
+        }
         for (sweep, job, number, interval, value) in news {
             self.teller.tell(Event::TrialLogged { sweep, job, number, interval, value });
         }
     }
 }
 
-/// Reads what files have grown by; whether there is more of the metric.
-fn grow(session: &mut Session<'_>, number: usize, files: &[(PathBuf, Format)], log: &Path) -> bool {
+/// Why a trial is not followed any more.
+fn too_large_to_follow(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "`{name}` is larger than {} MiB: what it grows by from here on is not followed, so nothing stops the trial early; log the metric to the run, or write a row less often. This is said once for all trials",
+        LARGEST >> 20
+    )
+}
+
+/// Reads what files have grown by; whether there is more of the metric. Names a file that is not followed any more.
+fn grow(
+    session: &mut Session<'_>,
+    number: usize,
+    files: &[(PathBuf, Format)],
+    log: &Path,
+    too_large: &mut Option<PathBuf>,
+) -> bool {
     let metric = session.record.metric.clone();
     let going = &mut session.trials[number];
     for (path, format) in files {
-        let Ok(found) = std::fs::metadata(path) else { continue };
-        let known = going.growing.entry(path.clone()).or_default();
-        if found.len() == known.length || found.len() > LARGEST {
-            continue;
+        if going.growing.entry(path.clone()).or_default().read(path, *format, &metric) {
+            too_large.get_or_insert_with(|| path.clone());
         }
-        let Ok(mut bytes) = std::fs::read(path) else { continue };
-        known.length = bytes.len() as u64;
-        // What follows the last line end may be half a line.
-        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
-        known.values = values(&bytes, *format, &metric);
     }
     // What a metric file says wins over what was logged under the same name.
     if going.growing.values().all(|known| known.values.is_empty()) && going.tail.catch_up(log).is_ok() {
@@ -139,3 +177,22 @@ fn judge(session: &mut Session<'_>, number: usize) {
 
 /// Files that grow, by their paths.
 pub type Files = BTreeMap<PathBuf, Growing>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_beyond_what_is_followed_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loss.csv");
+        std::fs::write(&path, "loss\n2\n1\n0.").unwrap();
+        let mut known = Growing::default();
+        assert!(!known.read(&path, Format::Csv, "loss"));
+        assert_eq!(known.values, [2.0, 1.0], "not half a line");
+        std::fs::File::options().append(true).open(&path).unwrap().set_len(LARGEST + 1).unwrap();
+        assert!(known.read(&path, Format::Csv, "loss"));
+        assert!(!known.read(&path, Format::Csv, "loss"), "it was told");
+        assert_eq!(known.values, [2.0, 1.0], "what was read counts");
+    }
+}

@@ -111,6 +111,8 @@ pub struct Session<'p> {
     pub ending: Ending,
     /// How often what the best trial left was not to be had.
     pub lost: u32,
+    /// Whether it was told that a file is too large to be followed.
+    pub is_told_of_size: bool,
 }
 
 /// How far the end of a sweep is.
