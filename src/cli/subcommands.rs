@@ -164,8 +164,12 @@ pub struct MetricsOptions {
     /// Only these jobs or experiments
     #[arg(value_name = "JOB")]
     pub jobs: Vec<String>,
-    /// Compare with the runs of this git revision, or of the youngest commit before it that has any [default: the run before]
-    #[arg(long, value_name = "REV")]
+    /// The trials of a sweep by their parameters and metrics: JOB names it, or the beginning of its identity [default: the newest]
+    #[arg(long)]
+    pub trials: bool,
+    /// Compare with the runs of this git revision, or of the youngest commit before it that has any [default: the run before];
+    /// with --trials with this sweep [default: the one before of the same job]
+    #[arg(long, value_name = "REV|SWEEP")]
     pub against: Option<String>,
     /// Only this metric; may be given again
     #[arg(long = "metric", value_name = "NAME")]

@@ -1,6 +1,9 @@
-//! `amlrun metrics`: jobs by metrics, against the run before or against the runs of a revision.
+//! `amlrun metrics`: jobs by metrics, against the run before or against the runs of a revision; and the trials of a sweep.
+//!
+//! It needs `.amlrun` alone, and only reads.
 
 mod render;
+mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -89,8 +92,12 @@ struct Comparison {
 pub fn run(options: &MetricsOptions, common: &Common, here: &Surroundings) -> Result<Exit, CliError> {
     let clock = SystemClock::new();
     let desk = Desk::open(find_root(common, here)?, common, here, &clock);
-    let comparison = compare(&desk, options)?;
     let format = if common.json { "json" } else { options.format.as_str() };
+    if options.trials {
+        console::out(&trials::text(&desk, options, format)?);
+        return Ok(Exit::Done);
+    }
+    let comparison = compare(&desk, options)?;
     let text = match format {
         "json" => render::json(&comparison),
         "csv" => render::csv(&comparison),

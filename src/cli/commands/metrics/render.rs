@@ -14,8 +14,13 @@ fn shown(comparison: &Comparison, at: usize, name: &str) -> Option<(String, bool
     let row = &comparison.rows[at];
     let value = *row.values().get(name)?;
     let best = comparison.best.get(name).is_some_and(|best| best.contains(&at));
+    Some((cell(value, row.before(name), best), best))
+}
+
+/// A value, how it differs from the one before, and whether it is the best.
+pub(super) fn cell(value: f64, before: Option<f64>, best: bool) -> String {
     let mut text = number(value);
-    if let Some(before) = row.before(name).filter(|before| before.to_bits() != value.to_bits()) {
+    if let Some(before) = before.filter(|before| before.to_bits() != value.to_bits()) {
         let change = value - before;
         let sign = if change > 0.0 { "+" } else { "" };
         let _ = write!(text, " ({sign}{})", number(change));
@@ -23,15 +28,30 @@ fn shown(comparison: &Comparison, at: usize, name: &str) -> Option<(String, bool
     if best {
         text.push_str(" *");
     }
-    Some((text, best))
+    text
 }
 
 fn head(comparison: &Comparison, name: &str) -> String {
-    match comparison.better.get(name) {
+    headed(name, comparison.better.get(name).copied())
+}
+
+/// A metric as the head of a column.
+pub(super) fn headed(name: &str, better: Option<Better>) -> String {
+    match better {
         Some(Better::Smaller) => format!("{name} ↓"),
         Some(Better::Larger) => format!("{name} ↑"),
         None => name.to_owned(),
     }
+}
+
+/// A text as a cell of a Markdown table.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+/// A text as a field of a CSV file.
+pub(super) fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 pub(super) fn table(comparison: &Comparison, style: Style) -> String {
@@ -56,7 +76,6 @@ fn against(row: &Row) -> String {
 }
 
 pub(super) fn markdown(comparison: &Comparison) -> String {
-    let escaped = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     let mut text = String::from("| job |");
     for name in &comparison.names {
         let _ = write!(text, " {} |", escaped(&head(comparison, name)));
@@ -81,9 +100,6 @@ pub(super) fn markdown(comparison: &Comparison) -> String {
 
 /// One line a job and metric: every digit, no cell that is two things.
 pub(super) fn csv(comparison: &Comparison) -> String {
-    let quoted = |text: &str| {
-        if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
-    };
     let mut text = String::from("job,run,metric,value,against,was,best\n");
     for (at, row) in comparison.rows.iter().enumerate() {
         for name in &comparison.names {

@@ -45,6 +45,28 @@ pub fn run(command: &SweepCommand, options: &RunOptions, here: &Surroundings) ->
     }
 }
 
+/// The newest sweep of all, or of this job or experiment, or the one whose identity begins with this.
+pub(super) fn found(sweeps: &[Sweep], name: Option<&str>) -> Result<Sweep, CliError> {
+    let Some(name) = name else {
+        return sweeps.first().cloned().ok_or_else(|| CliError::nothing("no sweep is on record"));
+    };
+    let by_name = sweeps.iter().find(|sweep| sweep.job.0 == name || sweep.experiment == name);
+    let mut by_id = sweeps.iter().filter(|sweep| !name.is_empty() && sweep.id.starts_with(name));
+    match (by_name, by_id.next(), by_id.next()) {
+        (Some(found), ..) | (None, Some(found), None) => Ok(found.clone()),
+        (None, Some(_), Some(_)) => Err(CliError::usage(format!("several sweeps begin with {}", words::name(name)))),
+        (None, None, _) => Err(CliError::nothing(format!("no sweep {} is on record", words::name(name)))
+            .hint("`amlrun sweep list` shows those that are")),
+    }
+}
+
+/// The trials of a sweep that count: not those beyond `max_trials` where that was lowered.
+pub(super) fn trials(history: &dyn History, sweep: &Sweep) -> Result<Vec<Trial>, CliError> {
+    let mut trials = history.trials(&sweep.id)?;
+    trials.retain(|trial| sweep.max_trials.is_none_or(|most| trial.number < most));
+    Ok(trials)
+}
+
 /// What the commands work with.
 struct Desk {
     state: PathBuf,
@@ -64,29 +86,12 @@ impl Desk {
         })
     }
 
-    /// The newest sweep of all, or of this job or experiment, or the one whose identity begins with this.
     fn found(&self, name: Option<&str>) -> Result<Sweep, CliError> {
-        let sweeps = self.history.sweeps()?;
-        let Some(name) = name else {
-            return sweeps.into_iter().next().ok_or_else(|| CliError::nothing("no sweep is on record"));
-        };
-        let by_name = sweeps.iter().find(|sweep| sweep.job.0 == name || sweep.experiment == name);
-        let mut by_id = sweeps.iter().filter(|sweep| !name.is_empty() && sweep.id.starts_with(name));
-        match (by_name, by_id.next(), by_id.next()) {
-            (Some(found), ..) | (None, Some(found), None) => Ok(found.clone()),
-            (None, Some(_), Some(_)) => {
-                Err(CliError::usage(format!("several sweeps begin with {}", words::name(name))))
-            }
-            (None, None, _) => Err(CliError::nothing(format!("no sweep {} is on record", words::name(name)))
-                .hint("`amlrun sweep list` shows those that are")),
-        }
+        found(&self.history.sweeps()?, name)
     }
 
-    /// The trials of a sweep that count: not those beyond `max_trials` where that was lowered.
     fn trials(&self, sweep: &Sweep) -> Result<Vec<Trial>, CliError> {
-        let mut trials = self.history.trials(&sweep.id)?;
-        trials.retain(|trial| sweep.max_trials.is_none_or(|most| trial.number < most));
-        Ok(trials)
+        trials(&self.history, sweep)
     }
 
     /// Whether an invocation carries it out right now.
@@ -188,7 +193,7 @@ fn touch(file: &std::path::Path) -> std::io::Result<()> {
 }
 
 /// The best trial: the one that is on record as such, or of those that are over so far.
-fn best_of<'t>(sweep: &Sweep, trials: &'t [Trial]) -> Option<&'t Trial> {
+pub(super) fn best_of<'t>(sweep: &Sweep, trials: &'t [Trial]) -> Option<&'t Trial> {
     if let Some(best) = sweep.best {
         return trials.iter().find(|trial| trial.number == best);
     }
