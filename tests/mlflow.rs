@@ -13,6 +13,7 @@ use std::process::Command;
 use engines::{Engine, Project};
 
 const SUITE: &str = include_str!("mlflow_scripts/suite.py");
+const TRACES: &str = include_str!("mlflow_scripts/traces.py");
 const MODELS: &str = include_str!("mlflow_scripts/models.py");
 /// Talks to the server as anybody on this machine could who knows its port; waits for the word to end.
 const OPEN: &str = r#"
@@ -135,6 +136,11 @@ fn mlflow_2_is_told_what_its_server_tells() {
 #[test]
 fn mlflow_3_is_told_what_its_server_tells() {
     same("mlflow", &["mlflow-skinny==3.17.2"], SUITE);
+}
+
+#[test]
+fn what_is_traced_is_told_as_the_server_tells_it() {
+    same("mlflow", &["mlflow-skinny==3.17.2"], TRACES);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::path::Path;
 use engines::{Engine, Project};
 
 const SUITE: &str = include_str!("mlflow_scripts/suite.py");
+const TRACES: &str = include_str!("mlflow_scripts/traces.py");
 const MODELS: &str = include_str!("mlflow_scripts/models.py");
 const TORN: &str = include_str!("mlflow_scripts/torn.py");
 const FULL: &[&str] = &["mlflow==3.17.2", "scikit-learn", "pandas", "matplotlib", "pillow"];
@@ -24,9 +25,9 @@ fn record(project: &Project) -> serde_json::Value {
     };
     let models: Vec<_> = run["logged"]["models"].as_array().cloned().unwrap_or_default();
     let tags: Vec<_> = run["tags"].as_object().unwrap().keys().cloned().collect();
-    // Models go by identities, and so do the folders of their files and of those of the runs within.
+    // Models and traces go by identities, and so do the folders of their files and of those of the runs within.
     let files = project.run(&["runs", "files", "train"]);
-    let plain = |line: &&str| line.starts_with("artifacts/");
+    let plain = |line: &&str| line.starts_with("artifacts/") && !line.starts_with("artifacts/traces/");
     serde_json::json!({
         "metrics": run["metrics"], "params": run["params"], "tags": tags, "series": run["logged"]["series"],
         "children": children.iter().map(child).collect::<Vec<_>>(),
@@ -107,6 +108,11 @@ fn mlflow_2_is_told_there_what_it_is_told_here() {
 #[test]
 fn mlflow_3_is_told_there_what_it_is_told_here() {
     same("mlflow", &["mlflow-skinny==3.17.2"], SUITE);
+}
+
+#[test]
+fn what_is_traced_there_is_told_as_here() {
+    same("mlflow", &["mlflow-skinny==3.17.2"], TRACES);
 }
 
 #[test]

@@ -595,6 +595,41 @@ class Tracking:
             return {"artifact_uri": self.models[identity]["info"]["artifact_uri"]}
         return {"artifact_uri": version["source"]}
 
+    # --- Traces (MLflow 3), which are artifacts of the run
+
+    def trace_folder(self, identity):
+        if not re.match(r"[A-Za-z0-9_-]{1,100}\Z", identity):
+            raise invalid("Invalid trace ID")
+        return os.path.join(self.folder, "artifacts", "traces", identity)
+
+    def trace_start(self, asked):
+        if "trace" not in asked:  # as a client of MLflow 2 begins one
+            raise Wrong(404, "ENDPOINT_NOT_FOUND", "Endpoint not found for POST traces" + ELSEWHERE)
+        info = asked["trace"].get("trace_info") if isinstance(asked["trace"], dict) else None
+        if not isinstance(info, dict):
+            raise invalid("Missing value for required parameter 'trace'.")
+        identity = text(info.get("trace_id"))
+        folder = self.trace_folder(identity)
+        tags = dict(info.get("tags") or {})
+        tags["mlflow.artifactLocation"] = "mlflow-artifacts:/%s/%s/artifacts/traces/%s" % (self.own.experiment, self.own.id, identity)
+        info = dict(info, tags=tags)
+        if self.over.is_set():
+            raise Wrong(500, "INTERNAL_ERROR", "the run is over")
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=UPLOAD, dir=folder)
+        with os.fdopen(handle, "w") as file:
+            json.dump(info, file)
+        os.rename(temporary, os.path.join(folder, "trace_info.json"))
+        return {"trace": {"trace_info": info}}
+
+    def trace_get(self, identity):
+        try:
+            with open(os.path.join(self.trace_folder(identity), "trace_info.json")) as file:
+                return {"trace": {"trace_info": json.load(file)}}
+        except (OSError, ValueError):
+            self.asked_of_others()
+            raise absent("Trace with ID '%s' not found.%s" % (identity, ELSEWHERE))
+
     # --- Artifacts
 
     def place(self, path):
@@ -697,6 +732,7 @@ ROUTES = {
     ("POST", "experiments/create"): Tracking.experiment_create, ("POST", "experiments/search"): Tracking.experiment_search,
     ("GET", "experiments/search"): Tracking.experiment_search,
     ("POST", "experiments/set-experiment-tag"): lambda self, asked: {},
+    ("POST", "traces"): Tracking.trace_start,
     ("POST", "logged-models"): Tracking.model_create, ("POST", "logged-models/search"): Tracking.model_search,
     ("POST", "registered-models/create"): Tracking.register,
     ("GET", "registered-models/get"): lambda self, asked: {"registered_model": self.registered_model(text(asked.get("name")))},
@@ -798,6 +834,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return ROUTES[self.command, endpoint](tracking, asked)
             kind, _, identity = endpoint.partition("/")
             identity, _, part = urllib.parse.unquote(identity).partition("/")
+            if (self.command, kind, part) == ("GET", "traces", "") and identity not in ("", "get", "batchGet"):
+                return tracking.trace_get(identity)
             if kind == "logged-models" and identity:
                 if (self.command, part) == ("GET", ""):
                     return {"model": tracking.logged(identity)}

@@ -10,6 +10,7 @@ mod registry;
 mod runs;
 mod search;
 mod stages;
+mod traces;
 mod writing;
 
 use serde_json::{Map, Value, json};
@@ -206,6 +207,9 @@ fn route(asked: &Asked<'_>, method: &str, endpoint: &str) -> Option<Answered> {
         ("POST", ["experiments", "create"]) => experiments::create(asked),
         ("POST" | "GET", ["experiments", "search"]) => experiments::search(asked),
         ("POST", ["experiments", "set-experiment-tag"]) => Ok(json!({})),
+        // The clients of MLflow 2 begin and end one by other requests to this.
+        ("POST", ["traces"]) if asked.fields.contains_key("trace") => traces::start(asked),
+        ("GET", ["traces", id]) if !matches!(*id, "get" | "batchGet") => traces::get(asked, id),
         ("POST", ["logged-models"]) => models::create(asked),
         ("POST", ["logged-models", "search"]) => models::search(asked),
         ("GET", ["logged-models", id]) => models::get(asked, id),
