@@ -128,6 +128,28 @@ pub struct Item {
     pub content: Content,
 }
 
+/// An image as it is on this machine: elsewhere it is the same one or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The digest of its configuration, in hex.
+    pub identity: String,
+    /// As the Amlfile names it, or the Dockerfile.
+    pub name: String,
+    /// Options of `run`, as the Amlfile has them.
+    pub options: Vec<String>,
+    /// The engine's client here, by which it is sent where it is not there.
+    pub client: Client,
+}
+
+/// A client of docker or podman.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Absolute.
+    pub program: PathBuf,
+    /// All that it is given.
+    pub variables: BTreeMap<String, String>,
+}
+
 /// What a job runs in, as a target can make or check it. Its key is the same wherever it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipe {
@@ -140,6 +162,8 @@ pub enum Recipe {
         /// The facts of its key.
         facts: BTreeMap<String, String>,
     },
+    /// A container.
+    Container(Image),
     /// A virtual environment made from a lock.
     Managed {
         /// The digest of its key.

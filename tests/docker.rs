@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may die, and it runs amlrun")]
 
 mod engines;
+#[path = "docker/ssh.rs"]
+mod ssh;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;

@@ -15,7 +15,7 @@ use super::{Work, World};
 use crate::content::{Entry, Kind};
 use crate::digest::Digest;
 use crate::history::Begun;
-use crate::launch::{Item, Parcel, Recipe};
+use crate::launch::{Item, Parcel, Program, Recipe};
 use crate::plan::job::{Command, Job};
 use crate::project::model::{InputPath, Isolation};
 use crate::store::snapshot;
@@ -159,7 +159,10 @@ pub(super) fn pack(
     Ok(Parcel {
         run: begun.run.clone(),
         job: begun.job.0.clone(),
-        program: super::argv::elsewhere(work, job),
+        program: match recipe {
+            Recipe::Container(_) => Program::Words(super::argv::contained(work, job, std::path::Path::new("."))),
+            _ => super::argv::elsewhere(work, job),
+        },
         cwd: job.source_directory.clone(),
         folders,
         items,

@@ -315,12 +315,6 @@ pub fn kind_of(environment: &Environment) -> &'static str {
     }
 }
 
-/// What this build does not carry out.
-fn unavailable(environment: &Environment) -> EnvironmentError {
-    let kind = kind_of(environment);
-    EnvironmentError::Unavailable(format!("`{kind}` is not available in this build"))
-}
-
 impl Environments for Builder {
     fn halt(&self) {
         self.setup.halt.ask();
@@ -380,7 +374,7 @@ impl Environments for Builder {
             EnvironmentKind::Managed { .. } | EnvironmentKind::Conda(_) => {
                 installer::recipe(&self.locked(environment, &mut |_| {})?)
             }
-            EnvironmentKind::Docker(_) => Err(unavailable(environment)),
+            EnvironmentKind::Docker(docker) => docker::recipe(&self.setup, docker),
         }
     }
 }

@@ -20,7 +20,7 @@ pub fn refusals(project: &Project, jobs: impl IntoIterator<Item = (usize, usize)
         let kind = project.targets.get(target)?.kind;
         let environment = project.environments.get(experiment.environment)?;
         let is_container = matches!(environment.kind, EnvironmentKind::Docker(_));
-        (is_container && matches!(kind, TargetKind::Ssh | TargetKind::Slurm | TargetKind::Spark | TargetKind::Ray))
+        (is_container && matches!(kind, TargetKind::Slurm | TargetKind::Spark | TargetKind::Ray))
             .then_some((experiment.environment, kind))
     };
     let carried: BTreeMap<usize, TargetKind> = jobs.iter().filter_map(of).collect();

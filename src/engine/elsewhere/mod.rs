@@ -18,8 +18,9 @@ use crate::engine::tracked::Tracked;
 use crate::engine::{aside, ranks, recover, variables};
 use crate::history::{Begun, Status};
 use crate::ids::{JobId, RunId};
-use crate::launch::{Outcome, Parcel, Ticket, Usage};
+use crate::launch::{Image, Outcome, Parcel, Recipe, Ticket, Usage};
 use crate::plan::job::{Job, Role};
+use crate::project::model::Environment;
 use crate::relpath::RelPath;
 use crate::shim;
 use crate::store::Hold;
@@ -186,6 +187,11 @@ impl There<'_> {
             .environments
             .recipe(environment)
             .map_err(|error| Stop::Failed(format!("environment `{name}`: {error}")))?;
+        if let (Recipe::Container(image), Some(environment)) = (&recipe, environment)
+            && !self.is_judged(image, environment)
+        {
+            return Err(Stop::Moved);
+        }
         let own = variables::own(self.bench.work, self.job, self.begun);
         let secrets = variables::secrets(world, self.job);
         let contents = Contents::new(world, self.task);
@@ -218,6 +224,15 @@ impl There<'_> {
                 .map_err(|_| Stop::Failed("the record could not be written; nothing was submitted".to_owned()))?;
         }
         self.patiently(true, &mut |_| remote.submit(&parcel))
+    }
+
+    /// Whether an image is the one that the job was judged with: by its name, another one may be found a moment later.
+    fn is_judged(&self, image: &Image, environment: &Environment) -> bool {
+        let key = self.bench.world.environments.key(environment, true, &mut |_| {});
+        key.ok().flatten().is_some_and(|key| {
+            let same = key.facts.get("image").is_none_or(|identity| *identity == image.identity);
+            same && self.begun.fingerprint.environment == Some(key.digest)
+        })
     }
 
     /// Brings back what the script logged; where that is not to be had, it logged nothing. None where a secret is not known

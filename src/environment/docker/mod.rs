@@ -15,6 +15,7 @@ use super::place::hold;
 use super::tool::Tool;
 use super::{Activation, EnvironmentError, Step, interpreter};
 use crate::digest::Digest;
+use crate::launch::{Client, Image, Recipe};
 use crate::project::model::Docker;
 use crate::staleness::Key;
 
@@ -43,8 +44,8 @@ struct Engine<'s> {
     program: PathBuf,
 }
 
-/// What an image is.
-struct Image {
+/// What an image here is.
+struct Known {
     identity: String,
     /// `linux/amd64`.
     platform: String,
@@ -93,6 +94,29 @@ pub(super) fn ready(
     };
     let mut options = engine.user();
     options.extend(engine.init().map(str::to_owned));
+    options.extend(asked(docker));
+    let container = Container { engine: engine.program.clone(), variables: engine.variables(), image, options };
+    Ok(Activation { container: Some(container), ..Activation::default() })
+}
+
+/// The image as another machine is to have it: made ready here first, as its identity is told by the engine here.
+pub(super) fn recipe(setup: &Setup, docker: &Docker) -> Result<Recipe, EnvironmentError> {
+    let engine = Engine::find(setup)?;
+    let (image, name) = match (&docker.dockerfile, &docker.image) {
+        (Some(file), _) => (engine.inspect(&engine.built(docker, &mut |_| {})?)?, file.to_string()),
+        (None, name) => {
+            let image = engine.image(docker, false, &mut |_| {})?;
+            let gone = || EnvironmentError::Unavailable("it is not here".to_owned());
+            (image.ok_or_else(gone)?, name.clone().unwrap_or_default())
+        }
+    };
+    let client = Client { program: engine.program.clone(), variables: engine.variables() };
+    Ok(Recipe::Container(Image { identity: image.identity, name, options: asked(docker), client }))
+}
+
+/// The options of `run` that the Amlfile asks for.
+fn asked(docker: &Docker) -> Vec<String> {
+    let mut options = Vec::new();
     if docker.gpus {
         options.extend(["--gpus".to_owned(), "all".to_owned()]);
     }
@@ -103,8 +127,7 @@ pub(super) fn ready(
         options.extend(["--platform".to_owned(), platform.clone()]);
     }
     options.extend(docker.arguments.iter().cloned());
-    let container = Container { engine: engine.program.clone(), variables: engine.variables(), image, options };
-    Ok(Activation { container: Some(container), ..Activation::default() })
+    options
 }
 
 impl<'s> Engine<'s> {
@@ -154,12 +177,12 @@ impl<'s> Engine<'s> {
     }
 
     /// What an image is, if it is here.
-    fn inspect(&self, name: &str) -> Result<Image, EnvironmentError> {
+    fn inspect(&self, name: &str) -> Result<Known, EnvironmentError> {
         let format = "{{.Id}} {{.Os}}/{{.Architecture}}";
         let said = self.tool().args(["image", "inspect", "--format", format]).arg(name).capture()?;
         let (identity, platform) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
         let identity = identity.strip_prefix("sha256:").unwrap_or(identity);
-        Ok(Image { identity: identity.to_owned(), platform: platform.to_owned() })
+        Ok(Known { identity: identity.to_owned(), platform: platform.to_owned() })
     }
 
     /// The image that the Amlfile names, pulled where it is not here; none where that may not be.
@@ -168,10 +191,10 @@ impl<'s> Engine<'s> {
         docker: &Docker,
         frozen: bool,
         told: &mut dyn FnMut(Step),
-    ) -> Result<Option<Image>, EnvironmentError> {
+    ) -> Result<Option<Known>, EnvironmentError> {
         let name = docker.image.as_deref().unwrap_or_default();
         // `linux/arm64/v8` is `linux/arm64` to whoever inspects.
-        let fits = |image: &Image| docker.platform.as_ref().is_none_or(|wanted| wanted.starts_with(&image.platform));
+        let fits = |image: &Known| docker.platform.as_ref().is_none_or(|wanted| wanted.starts_with(&image.platform));
         match self.inspect(name) {
             Ok(image) if fits(&image) => return Ok(Some(image)),
             Err(error) if !is_missing(&error) => return Err(error),

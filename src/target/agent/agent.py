@@ -417,11 +417,9 @@ class Server:
                  "cpus": os.cpu_count(), "memory": memory_here(), "gpus": gpus_here(), "names": [],
                  "free": disk.f_bavail * disk.f_frsize, "directory": self.place.folder, "host": os.uname().nodename,
                  "tools": [name for name in ("uv", "tar", "sbatch", "docker", "podman") if shutil.which(name)]}
-        try:
-            import venv, ensurepip
-            found["tools"].append("venv")
-        except ImportError:
-            pass
+        for python in [sys.executable, shutil.which("python3")]:
+            if python and "venv" not in found["tools"] and is_quiet([python, "-c", "import venv, ensurepip"]):
+                found["tools"].append("venv")
         if shutil.which("nvidia-smi"):
             try:
                 said = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], timeout=20,
@@ -757,6 +755,11 @@ def read_from(path, offset, most):
         return b""
 
 
+def is_quiet(argv):
+    """Whether a command succeeds; what it says is not wanted."""
+    return subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+
+
 def tail(path):
     lines = read_from(path, max(0, os.path.getsize(path) - 2000), 2000).decode("utf-8", "replace").strip().splitlines()
     return "; ".join(lines[-3:])
@@ -1024,8 +1027,17 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
     gives as little time as its SIGTERM does."""
     root = os.path.join(raw_path(folder), b"root")
     cwd = os.path.join(root, raw(spec["cwd"])) if spec["cwd"] else root
-    variables = environment_of(spec, told.get("secrets", {}), given)
-    tracking = Tracking(spec, variables, cwd)
+    secrets, argv = told.get("secrets", {}), spec["argv"]
+    if spec.get("container"):
+        # Nothing of this machine's: neither its variables, nor a server on its loopback.
+        own = dict(given, **dict(spec["variables"], **secrets))
+        for name in Tracking.IDENTITIES:
+            own.pop(name, None)
+        argv, variables = enclosed(spec, root, cwd, own, secrets)
+        tracking = Tracking({"variables": {}}, variables, cwd)
+    else:
+        variables = environment_of(spec, secrets, given)
+        tracking = Tracking(spec, variables, cwd)
     log = os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     begun = os.open(os.path.join(folder, "begun"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     about = dict(mark or {}, time=time.time(), host=os.uname().nodename, pid=os.getpid())
@@ -1038,10 +1050,10 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: ends.append(number))
     try:
-        process = subprocess.Popen(spec["argv"], cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        process = subprocess.Popen(argv, cwd=cwd, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    preexec_fn=lambda: ready_to_run(told.get("umask", 0o022)))
     except OSError as error:
-        return {"broken": "could not run `%s` in %s: %s" % (spec["argv"][0], shown(cwd), error.strerror)}
+        return {"broken": "could not run `%s` in %s: %s" % (argv[0], shown(cwd), error.strerror)}
     tracking.begin()
     began, ending, since, killed = time.monotonic(), None, 0.0, False
     while True:
@@ -1069,6 +1081,8 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
     end(process.pid, signal.SIGKILL)
     if ending:
         end_marked(spec["run"])
+    if spec.get("container") and (ending or os.WIFSIGNALED(code)):
+        end_container(spec, os.WIFSIGNALED(code))
     tracking.end()
     try:
         os.fsync(log)
@@ -1081,6 +1095,8 @@ def carry_out(folder, spec, told, given, mark=None, parent=None):
         status["signal"] = os.WTERMSIG(code)
     else:
         status["code"] = os.WEXITSTATUS(code)
+    if spec.get("container"):
+        told_of_container(spec, status, os.path.join(folder, "log"))
     if status.get("code") != 0 and not ending and not room_left(folder):
         status["full"] = full(spec["folder"], OSError(errno.ENOSPC, "No space left on device"))
     return status

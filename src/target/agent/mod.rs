@@ -5,6 +5,7 @@
 //! again, so a connection that breaks costs time and nothing else.
 
 mod bring;
+mod image;
 mod ray;
 mod runs;
 mod send;
@@ -20,6 +21,7 @@ use crate::relpath::RelPath;
 /// The program that is sent over.
 const PROGRAM: &str = concat!(
     include_str!("agent.py"),
+    include_str!("container.py"),
     include_str!("slurm.py"),
     include_str!("ray.py"),
     // Only few jobs log to it: a text until then, which no other start has to compile.

@@ -62,6 +62,7 @@ impl Link {
             "cwd": if parcel.cwd.is_root() { String::new() } else { written(&parcel.cwd) },
             "variables": variables,
             "path": around.path,
+            "container": around.container,
             "cpus": parcel.cpus,
             "gpus": parcel.gpus,
             "memory": parcel.memory,

@@ -23,12 +23,15 @@ pub(super) struct Around {
     pub(super) path: Vec<String>,
     /// Set for the job.
     pub(super) variables: BTreeMap<String, String>,
+    /// The container that it runs in.
+    pub(super) container: Option<Value>,
 }
 
 /// Makes the environment ready there. `told` hears the lines of a build, an empty one first.
 pub(super) fn ready(link: &Link, recipe: &Recipe, told: &mut dyn FnMut(String)) -> Result<Around, Fault> {
     match recipe {
         Recipe::Bare => Ok(Around::default()),
+        Recipe::Container(image) => super::image::ready(link, image, told),
         Recipe::UserManaged { wanted, facts } => user_managed(link, wanted, facts),
         Recipe::Managed { key, python, platform, pinned, unhashed } => {
             let (implementation, version) = python.split_once(' ').unwrap_or(("CPython", python));
@@ -82,6 +85,7 @@ fn build(
                 path: vec![format!("{folder}/bin")],
                 variables: BTreeMap::from([("VIRTUAL_ENV".to_owned(), folder)]),
                 python: Some(python),
+                container: None,
             });
         }
         if !begun {
@@ -182,7 +186,7 @@ fn user_managed(link: &Link, wanted: &str, facts: &BTreeMap<String, String>) -> 
         return Ok(Around { python: Some(text(answer, "found")), ..Around::default() });
     }
     let variables = BTreeMap::from([("VIRTUAL_ENV".to_owned(), prefix.clone())]);
-    Ok(Around { python: Some(python), path: vec![format!("{prefix}/bin")], variables })
+    Ok(Around { python: Some(python), path: vec![format!("{prefix}/bin")], variables, container: None })
 }
 
 fn probe(link: &Link, names: &[String], stop: &str) -> Result<Vec<Value>, Fault> {
