@@ -133,12 +133,12 @@ fn what_spark_cannot_be_told_is_refused() {
 }
 
 #[test]
-fn a_container_stays_on_this_machine() {
+fn a_container_goes_to_ssh_and_to_no_cluster() {
     let (project, _) = resolved(
-        "[targets.t]\ntype = 'ssh'\nhost = 'h'\n[environments.c]\ndocker = { image = 'i' }\n[experiments.a]\ncommand = 'a'\n\
-         environment = 'c'\n",
+        "[targets.s]\ntype = 'ssh'\nhost = 'h'\n[targets.t]\ntype = 'slurm'\n[environments.c]\ndocker = { image = 'i' }\n\
+         [experiments.a]\ncommand = 'a'\nenvironment = 'c'\n",
     );
-    assert!(refusals(&project, [(0, 0)]).is_empty());
-    let messages: Vec<String> = refusals(&project, [(0, 1)]).into_iter().map(|fault| fault.message).collect();
-    assert_eq!(messages, ["environment kind `docker` on a target of type `ssh` is not available in this build"]);
+    assert!(refusals(&project, [(0, 0), (0, 1)]).is_empty());
+    let messages: Vec<String> = refusals(&project, [(0, 2)]).into_iter().map(|fault| fault.message).collect();
+    assert_eq!(messages, ["environment kind `docker` on a target of type `slurm` is not available in this build"]);
 }
