@@ -22,6 +22,8 @@ while [ $i -lt 50 ]; do
 done
 echo "$2" > model.txt
 "#;
+/// How the second one stays.
+const STAYS: &str = "while :; do read -r _ < /dev/zero; done";
 const TO_FILE: &str = r#"[ $i = 0 ] && echo step,loss > loss.csv; echo "$i,$2" >> loss.csv"#;
 const TO_RUN: &str =
     r#"echo "{\"metric\":\"loss\",\"value\":$2,\"step\":$i,\"at\":1}" >> "$AMLRUN_TRACKING/log.jsonl""#;
@@ -108,4 +110,27 @@ fn an_amlrun_that_was_killed_finds_the_trial_again_and_ends_it() {
     assert_eq!(states, [("completed".to_owned(), String::new()), ("stopped".to_owned(), STOPPED.to_owned())]);
     assert_eq!(project.read("model.txt").unwrap(), "1\n");
     assert!(project.run(&[]).contains("up to date"));
+}
+
+/// A script that saves its state and ends well when it is asked to end has not ended well: its policy stopped it.
+#[test]
+fn a_trial_that_ends_gracefully_when_its_policy_stops_it_is_no_success() {
+    let folder = tempfile::Builder::new().prefix("amlrun-w-").tempdir().unwrap();
+    let Some(engine) = Engine::up("sshd-up.sh", &folder.path().join("e"), &[]) else { return };
+    let project = sweep(folder.path(), &engine, TO_FILE, "metrics = [\"loss.csv\"]");
+    let script = project.read("tune.sh").unwrap();
+    let graceful = "mkdir -p outputs\ntrap 'echo saved > outputs/saved; echo half > model.txt; exit 0' TERM";
+    // A shell hears a signal while it waits for a process, not while it reads.
+    let waits = "tail -f /dev/null & wait";
+    let script = script.replacen("mkdir -p outputs", graceful, 1).replacen(STAYS, waits, 1);
+    assert!(script.contains(graceful) && script.contains(waits), "{script}");
+    project.write("tune.sh", &script);
+    let said = project.run(&[]);
+    assert!(said.contains("1 trial stopped"), "{said}");
+    ends_right(&project);
+    let runs = project.command(&["runs", "list", "--status", "Canceled", "--json"]).output().unwrap();
+    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
+    let stopped = runs[0]["run"].as_str().unwrap();
+    assert!(project.run(&["runs", "show", stopped]).contains(STOPPED));
+    assert!(project.run(&["runs", "files", stopped]).contains("saved"), "it was given the time to save its state");
 }
