@@ -27,14 +27,15 @@ struct Data<'v> {
 }
 
 /// The most likely kernel; none where there is none that can be reckoned with.
-pub(super) fn fit(choices: &[bool], places: &[&Place], values: &[f64]) -> Option<Hyper> {
+pub(super) fn fit(places: &[&Place], values: &[f64]) -> Option<Hyper> {
     let pairs = places.iter().enumerate().flat_map(|(i, a)| places[..i].iter().map(move |b| (a, b)));
-    let squares = pairs.flat_map(|(a, b)| squares(choices, a, b)).collect();
-    let data = Data { values, dimensions: choices.len(), squares };
+    let squares = pairs.flat_map(|(a, b)| squares(a, b)).collect();
+    let dimensions = places.first()?.len();
+    let data = Data { values, dimensions, squares };
     let expected = data.length_prior().0;
     let starts = [(expected, -4.0), (-1.2, -7.0)];
     let climbed = starts.iter().filter_map(|(length, noise)| {
-        let mut start = vec![*length; choices.len()];
+        let mut start = vec![*length; dimensions];
         start.push(*noise);
         data.climb(start)
     });
@@ -152,13 +153,12 @@ mod tests {
     #[test]
     fn the_slope_is_that_of_the_height() {
         let mut rng = Rng::new(3);
-        let places: Vec<Place> = (0..12).map(|i| vec![rng.unit(), rng.unit(), f64::from(i % 3)]).collect();
+        let places: Vec<Place> = (0..12).map(|i| vec![rng.unit(), rng.unit(), f64::from(i % 3) / 2.0]).collect();
         let places: Vec<&Place> = places.iter().collect();
         let values: Vec<f64> =
             places.iter().map(|place| (place[0] * 5.0).sin() + place[2] + rng.normal() / 9.0).collect();
-        let choices = [false, false, true];
         let pairs = places.iter().enumerate().flat_map(|(i, a)| places[..i].iter().map(move |b| (a, b)));
-        let squares = pairs.flat_map(|(a, b)| squares(&choices, a, b)).collect();
+        let squares = pairs.flat_map(|(a, b)| squares(a, b)).collect();
         let data = Data { values: &values, dimensions: 3, squares };
         let at = [-0.7, 0.4, 0.1, -3.0];
         let (_, slope) = data.height(&at).unwrap();
@@ -181,7 +181,7 @@ mod tests {
             let places: Vec<Place> = (0..60).map(|_| vec![rng.unit(), rng.unit()]).collect();
             let places: Vec<&Place> = places.iter().collect();
             let values: Vec<f64> = places.iter().map(|place| (place[0] * 7.0).sin() + noise * rng.normal()).collect();
-            fit(&[false, false], &places, &values).unwrap()
+            fit(&places, &values).unwrap()
         };
         let (clean, noisy) = (of(0.0), of(0.5));
         assert!(clean.lengths[1] > 3.0 * clean.lengths[0], "{clean:?}");

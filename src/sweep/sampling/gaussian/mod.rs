@@ -19,7 +19,7 @@ mod fit;
 mod loss;
 mod process;
 
-use self::process::{Choices, Hyper, Place, Process};
+use self::process::{Hyper, Place, Process};
 use super::super::rng::{Rng, cumulative};
 use super::super::space::{Kind, Point, Space};
 use super::super::{Goal, Seen, Trial, Values};
@@ -48,7 +48,6 @@ pub(super) struct Gaussian {
     space: Space,
     goal: Goal,
     seed: u64,
-    choices: Choices,
     known: Known,
     otherwise: Tpe,
     /// The kernel that was fitted last, and what to.
@@ -75,18 +74,17 @@ impl Gaussian {
     /// The learner of a space; none where the space has choices.
     pub(super) fn new(space: &Space, goal: Goal, seed: u64) -> Option<Self> {
         let dimensions = space.dimensions();
-        let choices: Choices = dimensions.iter().map(|one| matches!(one.kind, Kind::Choice(_))).collect();
         // With choices it was measured to be worse than the estimator where values are noisy (docs/sweeps.md).
-        let is_plain = !dimensions.is_empty() && !choices.contains(&true);
+        let is_plain = !dimensions.is_empty() && dimensions.iter().all(|one| matches!(one.kind, Kind::Number(_)));
         let otherwise = Tpe::new(space.clone(), goal, seed);
         let (space, known) = (space.clone(), Known::default());
-        is_plain.then_some(Self { space, goal, seed, choices, known, otherwise, fitted: None })
+        is_plain.then_some(Self { space, goal, seed, known, otherwise, fitted: None })
     }
 
     /// Where a point lies; none where it is no point of a plain space.
     fn place(&self, point: &Point) -> Option<Place> {
         let of = |(dimension, own): (&super::super::space::Dimension, &Option<f64>)| match &dimension.kind {
-            Kind::Choice(_) => *own,
+            Kind::Choice(_) => None,
             Kind::Number(numeric) => own.map(|own| share(numeric, own)),
         };
         self.space.dimensions().iter().zip(point).map(of).collect()
@@ -131,11 +129,11 @@ impl Gaussian {
         let fitted = self.examples(&all[..until]).map_or_else(|| examples.clone(), |(examples, _)| examples);
         let hyper = match self.fitted.take() {
             Some((of, hyper)) if of == fitted => hyper,
-            _ => fit::fit(&self.choices, &fitted.places.iter().collect::<Vec<_>>(), &fitted.values)?,
+            _ => fit::fit(&fitted.places.iter().collect::<Vec<_>>(), &fitted.values)?,
         };
         self.fitted = Some((fitted, hyper.clone()));
         let places = examples.places.iter().chain(&running).collect();
-        let process = Process::new(&hyper, &self.choices, places, &examples.values)?;
+        let process = Process::new(&hyper, places, &examples.values)?;
         Some(self.search(&process, &examples, rng))
     }
 
@@ -163,9 +161,9 @@ impl Gaussian {
         // And what was best so far, as most of the improvement is often near it.
         let mut order: Vec<usize> = (0..believed.len()).collect();
         order.sort_by(|a, b| believed[*a].total_cmp(&believed[*b]));
-        let around: Vec<Vec<f64>> = order.iter().take(CLIMBERS).map(|at| self.units(&examples.places[*at])).collect();
-        for (units, step) in around.iter().flat_map(|units| [0.1, 0.03, 0.01, 0.003].map(|step| (units, step))) {
-            all.extend((0..STEPS).filter_map(|_| rated(self.moved(units, step, rng))));
+        let around = order.iter().take(CLIMBERS).map(|at| &examples.places[*at]);
+        for (units, step) in around.flat_map(|units| [0.1, 0.03, 0.01, 0.003].map(|step| (units, step))) {
+            all.extend((0..STEPS).filter_map(|_| rated(moved(units, step, rng))));
         }
         all = sorted(all);
         let climbers: Vec<Vec<f64>> = all.iter().take(CLIMBERS).map(|candidate| candidate.units.clone()).collect();
@@ -173,7 +171,7 @@ impl Gaussian {
             let (mut at, mut step) = (rated(start), 0.1);
             for _ in 0..ROUNDS {
                 let Some(own) = &at else { break };
-                let tried = sorted((0..STEPS).filter_map(|_| rated(self.moved(&own.units, step, rng))).collect());
+                let tried = sorted((0..STEPS).filter_map(|_| rated(moved(&own.units, step, rng))).collect());
                 match tried.into_iter().next() {
                     Some(better) if better.promise > own.promise => all.extend(at.replace(better)),
                     _ => step *= 0.6,
@@ -183,29 +181,17 @@ impl Gaussian {
         }
         sorted(all).into_iter().map(|candidate| candidate.point).collect()
     }
+}
 
-    /// A place as it could have been drawn.
-    fn units(&self, place: &Place) -> Vec<f64> {
-        let of = |(dimension, own): (&super::super::space::Dimension, &f64)| match &dimension.kind {
-            Kind::Choice(branches) => (own + 0.5) / f64::from(u32::try_from(branches.len()).unwrap_or(u32::MAX)),
-            Kind::Number(_) => *own,
-        };
-        self.space.dimensions().iter().zip(place).map(of).collect()
-    }
-
-    /// A point near by: some of the coordinates go a little further, at least one; a choice is now and then made anew.
-    fn moved(&self, units: &[f64], step: f64, rng: &mut Rng) -> Vec<f64> {
-        let always = rng.below(units.len());
-        let moved = units.iter().zip(&self.choices).enumerate().map(|(i, (unit, is_choice))| {
-            let (by, chance, anew) = (rng.normal(), rng.unit(), rng.unit());
-            match is_choice {
-                true if i == always || chance < 0.1 => anew,
-                false if i == always || chance < 0.5 => (unit + step * by).clamp(0.0, LAST),
-                _ => *unit,
-            }
-        });
-        moved.collect()
-    }
+/// A point near by: some of the coordinates go a little further, at least one.
+fn moved(units: &[f64], step: f64, rng: &mut Rng) -> Vec<f64> {
+    let always = rng.below(units.len());
+    let moved = units.iter().enumerate().map(|(i, unit)| {
+        // The third number is not used: without it, sweeps that are on record would go on with other proposals.
+        let (by, chance, _) = (rng.normal(), rng.unit(), rng.unit());
+        if i == always || chance < 0.5 { (unit + step * by).clamp(0.0, LAST) } else { *unit }
+    });
+    moved.collect()
 }
 
 /// The last number of `[0, 1)` that a coordinate is drawn by.

@@ -2,8 +2,8 @@
 //!
 //! Rasmussen and Williams, "Gaussian Processes for Machine Learning", MIT Press 2006: chapter 2 for the prediction, section
 //! 4.2 for the Matérn kernel. The kernel is that of smoothness 5/2 with a length for each dimension (Snoek, Larochelle and
-//! Adams, "Practical Bayesian Optimization of Machine Learning Algorithms", `NeurIPS` 2012). Two values of a choice are one
-//! apart, which is what an encoding with a column for each value comes to. The mean is 0 and the values have been scaled.
+//! Adams, "Practical Bayesian Optimization of Machine Learning Algorithms", `NeurIPS` 2012). The mean is 0 and the
+//! values have been scaled.
 
 /// What a kernel is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,18 +14,12 @@ pub(super) struct Hyper {
     pub(super) noise: f64,
 }
 
-/// A place in the unit cube: of a number its share of the distribution, of a choice the index of the value.
+/// A place in the unit cube: of each number its share of the distribution.
 pub(super) type Place = Vec<f64>;
 
-/// Which dimensions are choices.
-pub(super) type Choices = Vec<bool>;
-
 /// The square of how far two places are apart along each dimension.
-pub(super) fn squares<'a>(choices: &'a [bool], a: &'a [f64], b: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-    choices.iter().zip(a).zip(b).map(|((is_choice, a), b)| match is_choice {
-        true => f64::from(u8::from((a - b).abs() > 0.5)),
-        false => (a - b) * (a - b),
-    })
+pub(super) fn squares<'a>(a: &'a [f64], b: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b))
 }
 
 /// The kernel at the square of a distance, and what its derivative by the logarithm of a length is a multiple of.
@@ -95,7 +89,6 @@ impl Lower {
 /// A process that has seen some values.
 pub(super) struct Process<'h> {
     hyper: &'h Hyper,
-    choices: &'h [bool],
     places: Vec<&'h Place>,
     lower: Lower,
     weights: Vec<f64>,
@@ -107,8 +100,8 @@ impl<'h> Process<'h> {
     /// The process of these values at the first places. At those after them trials run: there it believes what it expects
     /// (Ginsbourger, Le Riche and Carraro, "Kriging is well-suited to parallelize optimization", 2010), which leaves the
     /// mean as it is and makes it surer around them.
-    pub(super) fn new(hyper: &'h Hyper, choices: &'h [bool], places: Vec<&'h Place>, values: &[f64]) -> Option<Self> {
-        let mut process = Self { hyper, choices, places, lower: Lower(Vec::new()), weights: Vec::new(), scale: 1.0 };
+    pub(super) fn new(hyper: &'h Hyper, places: Vec<&'h Place>, values: &[f64]) -> Option<Self> {
+        let mut process = Self { hyper, places, lower: Lower(Vec::new()), weights: Vec::new(), scale: 1.0 };
         let rows = (0..process.places.len()).map(|i| {
             let mut row: Vec<f64> = process.places[..i].iter().map(|b| process.kernel(process.places[i], b)).collect();
             // What rounding takes away must not make it negative.
@@ -123,7 +116,7 @@ impl<'h> Process<'h> {
     }
 
     fn kernel(&self, a: &[f64], b: &[f64]) -> f64 {
-        let apart = squares(self.choices, a, b).zip(&self.hyper.lengths);
+        let apart = squares(a, b).zip(&self.hyper.lengths);
         matern(apart.map(|(square, length)| square / (length * length)).sum()).0
     }
 
