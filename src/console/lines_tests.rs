@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::event::Stream;
+use crate::event::{Ahead, Stream};
 use crate::ids::{JobId, JobName, RunId};
 use crate::relpath::RelPath;
 use crate::staleness::{Reason, Repair, Verdict};
@@ -220,8 +220,13 @@ fn a_dry_run_tells_what_would_happen() {
                 was: Some("0.03".into()),
                 is: Some("0.1".into()),
             }],
+            trials: Some(Ahead { recorded: 12, cached: 3, failed: 1, stopped: 0, at_most: Some(28) }),
         },
-        Event::JobWouldRun { job: JobId(2), reasons: vec![Reason::UpstreamMayChange { job: JobName("train".into()) }] },
+        Event::JobWouldRun {
+            job: JobId(2),
+            reasons: vec![Reason::UpstreamMayChange { job: JobName("train".into()) }],
+            trials: None,
+        },
         Event::JobJudged { job: JobId(3), verdict: Verdict::Fresh { since: run(1), repairs } },
         Event::InvocationFinished {
             summary: Summary { would_run: 1, may_run: 1, restored: 1, fresh: 1, elapsed_ms: 5, ..Summary::default() },
@@ -231,7 +236,7 @@ fn a_dry_run_tells_what_would_happen() {
         &events,
         Options::default(),
         "
-train     would run: alpha 0.03 -> 0.1
+train     would run: alpha 0.03 -> 0.1; 12 trials on record (3 cached, 1 failed), at most 28 to run
 evaluate  may run: `train` runs first
 report    would restore r.html from run 00000001 and set 1 edited output aside
 1 would run, 1 may run, 1 to restore, 1 fresh

@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
+use crate::event::Ahead;
 use crate::ids::{JobName, RunId};
 use crate::staleness::{Reason, Verdict};
 
 use super::style::{Paint, Style};
+use super::sweeps;
 use super::table::{Cell, Table};
 use super::verdicts::{self, Places};
 use super::words;
@@ -38,6 +40,8 @@ pub struct State {
     pub places: Vec<Option<String>>,
     /// The last run on record.
     pub last: Option<LastRun>,
+    /// Of a sweep: what is known of its trials.
+    pub trials: Option<Ahead>,
 }
 
 impl State {
@@ -45,7 +49,13 @@ impl State {
     #[must_use]
     pub fn new(job: JobName, verdict: Verdict, last: Option<LastRun>, places: Places<'_>) -> Self {
         let places = reasons(&verdict).iter().map(places).collect();
-        Self { job, verdict, places, last }
+        Self { job, verdict, places, last, trials: None }
+    }
+
+    /// The same of a sweep, with what is known of its trials.
+    #[must_use]
+    pub fn with_trials(self, trials: Option<Ahead>) -> Self {
+        Self { trials, ..self }
     }
 
     /// Whether a run would do something for this job: run it, perhaps run it, or restore an output.
@@ -71,6 +81,9 @@ impl State {
             .collect();
         let mut value =
             json!({ "job": self.job, "verdict": word(&self.verdict), "reasons": reasons, "last": self.last });
+        if let Some(trials) = &self.trials {
+            value["trials"] = serde_json::to_value(trials).unwrap_or_default();
+        }
         if let Verdict::Fresh { since, repairs } = &self.verdict {
             value["since"] = since.0.as_str().into();
             value["repairs"] = serde_json::to_value(repairs).unwrap_or_default();
@@ -166,7 +179,11 @@ fn why_short(state: &State, limit: usize) -> String {
             .map(|repair| format!("{} {}", words::path(&repair.path), repaired(repair.modified)))
             .collect::<Vec<_>>()
             .join("; "),
-        Verdict::Stale { reasons } | Verdict::MayRun { reasons } => verdicts::joined(reasons, limit),
+        Verdict::Stale { reasons } | Verdict::MayRun { reasons } => {
+            let reasons = verdicts::joined(reasons, limit);
+            let trials = state.trials.as_ref().and_then(sweeps::ahead);
+            trials.map_or(reasons.clone(), |trials| format!("{reasons}; {trials}"))
+        }
     }
 }
 
@@ -206,6 +223,9 @@ pub fn why_text(state: &State, style: Style) -> String {
                 }
             }
         }
+    }
+    if let Some(trials) = state.trials.as_ref().filter(|_| !state.is_settled()).and_then(sweeps::ahead) {
+        let _ = writeln!(text, "  {trials}");
     }
     if let Some(last) = &state.last {
         let _ =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::event::{Event, Tally, TrialState};
+use crate::event::{Ahead, Event, Tally, TrialState};
 use crate::ids::JobId;
 
 use super::clean::clean;
@@ -137,4 +137,26 @@ impl Counts {
         }
         line
     }
+}
+
+/// What a run of a sweep would find on record, and how many trials it would begin; none where neither is known.
+#[must_use]
+pub fn ahead(trials: &Ahead) -> Option<String> {
+    let Ahead { recorded, cached, failed, stopped, at_most } = *trials;
+    let mut parts = Vec::new();
+    if recorded > 0 {
+        let of: Vec<String> = [(cached, "cached"), (failed, "failed"), (stopped, "stopped")]
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+        let of = if of.is_empty() { String::new() } else { format!(" ({})", of.join(", ")) };
+        parts.push(format!("{} on record{of}", words::count(recorded, "trial")));
+    }
+    match at_most {
+        Some(0) | None => {}
+        Some(left) if recorded > 0 => parts.push(format!("at most {left} to run")),
+        Some(left) => parts.push(format!("at most {} to run", words::count(left, "trial"))),
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

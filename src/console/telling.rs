@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::clock::Timestamp;
-use crate::event::{Event, Stamped, Stream};
+use crate::event::{Ahead, Event, Stamped, Stream};
 use crate::ids::{JobId, RunId};
 use crate::launch::Outcome;
 use crate::relpath::RelPath;
@@ -93,7 +93,7 @@ impl Teller {
                 output = Some(*job);
             }
             Event::JobJudged { job, verdict } => self.judged(to, *job, verdict),
-            Event::JobWouldRun { job, reasons } => self.would_run(to, *job, reasons),
+            Event::JobWouldRun { job, reasons, trials } => self.would_run(to, *job, reasons, *trials),
             Event::JobRestored { job, run, outputs, aside } => self.restored(to, *job, run, outputs, aside),
             Event::CacheHit { job, run, user, host, started } => {
                 let whose = words::whose(user, host);
@@ -259,11 +259,13 @@ impl Teller {
         }
     }
 
-    fn would_run(&self, to: &mut String, job: JobId, reasons: &[Reason]) {
+    fn would_run(&self, to: &mut String, job: JobId, reasons: &[Reason], trials: Option<Ahead>) {
         let limit = if self.options.verbose { usize::MAX } else { REASONS };
         let perhaps = !reasons.is_empty() && reasons.iter().all(|r| matches!(r, Reason::UpstreamMayChange { .. }));
         let word = if perhaps { "may run" } else { "would run" };
-        self.fact(to, job, Paint::Caution, word, &format!(": {}", verdicts::joined(reasons, limit)));
+        let trials = trials.and_then(|trials| super::sweeps::ahead(&trials)).map(|trials| format!("; {trials}"));
+        let rest = format!(": {}{}", verdicts::joined(reasons, limit), trials.unwrap_or_default());
+        self.fact(to, job, Paint::Caution, word, &rest);
     }
 
     fn restored(&self, to: &mut String, job: JobId, run: &RunId, outputs: &[RelPath], aside: &[(RelPath, String)]) {

@@ -4,10 +4,11 @@
 
 use super::judging::{Judge, Lacking};
 use super::surroundings::{Manner, Surroundings};
+use super::sweeping::begin;
 use super::telling::Teller;
 use super::{EngineError, Work, World, measuring};
 use crate::environment::Step;
-use crate::event::{Event, Summary};
+use crate::event::{Ahead, Event, Summary};
 use crate::history::History;
 use crate::ids::JobId;
 use crate::staleness::{Fingerprint, Reason, Verdict};
@@ -21,6 +22,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// The fingerprint.
     pub fingerprint: Option<Fingerprint>,
+    /// Of a sweep: what is known of its trials.
+    pub trials: Option<Ahead>,
 }
 
 /// Judges all jobs of a plan.
@@ -79,7 +82,12 @@ pub fn inspect(
             },
             Err(lacking) => lacking_verdict(&judge, id, lacking, upstream),
         };
-        judged.push(Judged { job: id, verdict, fingerprint: fingerprint.ok() });
+        let fingerprint = fingerprint.ok();
+        let trials = match &fingerprint {
+            Some(fingerprint) => begin::ahead(&judge, id, fingerprint)?,
+            None => None,
+        };
+        judged.push(Judged { job: id, verdict, fingerprint, trials });
     }
     for note in history.notes() {
         teller.warn(None, note);
@@ -108,18 +116,19 @@ fn lacking_verdict(judge: &Judge<'_>, id: JobId, lacking: &Lacking, upstream: Ve
 /// Tells a dry run's verdicts, and counts them.
 pub fn tell(judged: &[Judged], teller: &mut Teller<'_, '_>) -> Summary {
     let mut summary = Summary::default();
-    for Judged { job, verdict, .. } in judged {
+    for Judged { job, verdict, trials, .. } in judged {
+        let trials = *trials;
         teller.tell(Event::JobJudged { job: *job, verdict: verdict.clone() });
         match verdict {
             Verdict::Fresh { repairs, .. } if repairs.is_empty() => summary.fresh += 1,
             Verdict::Fresh { .. } => summary.restored += 1,
             Verdict::Stale { reasons } => {
                 summary.would_run += 1;
-                teller.tell(Event::JobWouldRun { job: *job, reasons: reasons.clone() });
+                teller.tell(Event::JobWouldRun { job: *job, reasons: reasons.clone(), trials });
             }
             Verdict::MayRun { reasons } => {
                 summary.may_run += 1;
-                teller.tell(Event::JobWouldRun { job: *job, reasons: reasons.clone() });
+                teller.tell(Event::JobWouldRun { job: *job, reasons: reasons.clone(), trials });
             }
         }
     }

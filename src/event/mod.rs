@@ -3,6 +3,8 @@
 //! The engine tells events, in order, from its own thread; listeners may not reach back into it. A listener that needs a
 //! fact the stream lacks gets a new event, not a back door. The wire form (`--json`) is public: `kind` in kebab-case.
 
+mod trials;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,8 @@ use crate::launch::Outcome;
 use crate::relpath::RelPath;
 use crate::staleness::{Reason, Verdict};
 use crate::value::Value;
+
+pub use self::trials::{Ahead, Tally};
 
 /// The version of the event stream, told by the first event.
 pub const FORMAT: u32 = 1;
@@ -231,6 +235,9 @@ pub enum Event {
     JobWouldRun {
         job: JobId,
         reasons: Vec<Reason>,
+        /// Of a sweep: what is known of its trials.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trials: Option<Ahead>,
     },
     /// Something the user should know, which stops nothing.
     Warned {
@@ -241,27 +248,6 @@ pub enum Event {
     InvocationFinished {
         summary: Summary,
     },
-}
-
-/// What earlier invocations made of the trials of a sweep.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
-    /// So many failed, and are not tried again.
-    pub failed: usize,
-    /// So many were ended by the policy.
-    pub stopped: usize,
-    /// Of so many the run was known before.
-    pub cached: usize,
-    /// The number of the best so far, and its objective.
-    pub best: Option<(u32, f64)>,
-}
-
-impl Tally {
-    /// Whether there is nothing to be told.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// What became of a trial.

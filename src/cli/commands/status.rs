@@ -82,7 +82,8 @@ fn states(options: &PlanOptions, common: &Common, here: &Surroundings, elsewhere
             let job = &plan.jobs[judged.job.0];
             let last = last_run(&history, &job.name.0)?;
             let place = |reason: &_| places.of(judged.job, reason);
-            Ok((State::new(job.name.clone(), judged.verdict, last, &place), job.goal))
+            let state = State::new(job.name.clone(), judged.verdict, last, &place).with_trials(judged.trials);
+            Ok((state, job.goal))
         })
         .collect();
     Ok((states?, elsewhere))

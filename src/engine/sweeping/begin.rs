@@ -6,16 +6,19 @@ use super::search::Search;
 use super::session::{Ending, Going, Session};
 use crate::digest::{Digest, Digester};
 use crate::engine::EngineError;
+use crate::engine::judging::Judge;
 use crate::engine::measuring::Counter;
 use crate::engine::turn::{Engine, Starter};
-use crate::event::{Event, Tally};
+use crate::event::{Ahead, Event, Tally};
 use crate::history::Entry;
 use crate::history::sweeps::{Sweep, SweepState, Trial, TrialState};
 use crate::ids::{JobId, JobName};
-use crate::plan::trial::{ENDS, is_definition};
+use crate::plan::job::Role;
+use crate::plan::trial::{ENDS, is_definition, left_to_search};
 use crate::project::sweep as declared;
 use crate::staleness::{Fingerprint, Reason};
 use crate::store::snapshot;
+use crate::sweep::Space;
 
 /// What the proposals of a sweep and their results depend on: all that the sweep itself does, but for what only says when
 /// it ends.
@@ -56,12 +59,10 @@ impl Engine<'_, '_, '_> {
             self.moved(node, Some(lock));
             return Ok(());
         }
-        let known = self.judge.history.sweeps()?.into_iter().find(|sweep| sweep.key == lock && sweep.job == job.name);
-        let known = known.filter(|sweep| {
-            may_be_fresh || self.judge.resume || (!orders.force && sweep.state != SweepState::Completed)
-        });
+        let known = known(&self.judge, node, lock)?;
         let record = self.record_of(node, declared, lock, known.as_ref());
-        let trials = self.taken_up(known.as_ref(), declared)?;
+        let trials: Vec<Going> =
+            taken_up(&self.judge, known.as_ref(), declared)?.into_iter().map(|trial| Going::new(trial, true)).collect();
         let earlier = match self.earlier(declared)? {
             Ok(earlier) => earlier,
             Err(why) => {
@@ -136,27 +137,6 @@ impl Engine<'_, '_, '_> {
         }
     }
 
-    /// The trials of a sweep that is taken up.
-    fn taken_up(&self, known: Option<&Sweep>, declared: &declared::Sweep) -> Result<Vec<Going>, EngineError> {
-        let mut trials: Vec<Going> = match known {
-            Some(known) => {
-                self.judge.history.trials(&known.id)?.into_iter().map(|trial| Going::new(trial, true)).collect()
-            }
-            None => Vec::new(),
-        };
-        if let Some(most) = declared.max_trials {
-            trials.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-        }
-        let had_failed = known.is_some_and(|known| known.state == SweepState::Failed);
-        for going in &mut trials {
-            // What was under way goes on as a proposal; and after a sweep that failed, what failed is tried again.
-            if !going.trial.state.is_over() || (had_failed && going.trial.state == TrialState::Failed) {
-                going.trial.state = TrialState::Proposed;
-            }
-        }
-        Ok(trials)
-    }
-
     /// How many trials may go on at once.
     fn at_once(&self, node: JobId, declared: &declared::Sweep) -> usize {
         let job = self.judge.work.job(node);
@@ -205,6 +185,57 @@ impl Engine<'_, '_, '_> {
         })?;
         Ok(kept.content.digest == found.sources[at].content.digest)
     }
+}
+
+/// The sweep on record that a run goes on with; none where it begins anew.
+fn known(judge: &Judge<'_>, node: JobId, key: Digest) -> Result<Option<Sweep>, EngineError> {
+    let (job, orders) = (judge.work.job(node), judge.orders(node));
+    let may_be_fresh = !orders.force && !orders.no_cache;
+    let known = judge.history.sweeps()?.into_iter().find(|sweep| sweep.key == key && sweep.job == job.name);
+    Ok(known.filter(|sweep| may_be_fresh || judge.resume || (!orders.force && sweep.state != SweepState::Completed)))
+}
+
+/// The trials of a sweep that is taken up.
+fn taken_up(judge: &Judge<'_>, known: Option<&Sweep>, declared: &declared::Sweep) -> Result<Vec<Trial>, EngineError> {
+    let Some(known) = known else { return Ok(Vec::new()) };
+    let mut trials = judge.history.trials(&known.id)?;
+    if let Some(most) = declared.max_trials {
+        trials.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+    for trial in &mut trials {
+        // What was under way goes on as a proposal; and after a sweep that failed, what failed is tried again.
+        if !trial.state.is_over() || (known.state == SweepState::Failed && trial.state == TrialState::Failed) {
+            trial.state = TrialState::Proposed;
+        }
+    }
+    Ok(trials)
+}
+
+/// What a run of a sweep would find on record, without proposing anything; none of what is no sweep.
+///
+/// # Errors
+/// Where the history cannot be read.
+pub fn ahead(judge: &Judge<'_>, node: JobId, fingerprint: &Fingerprint) -> Result<Option<Ahead>, EngineError> {
+    let job = judge.work.job(node);
+    let declared = judge.work.project.experiments[job.experiment].sweep.as_deref();
+    let Some(declared) = declared.filter(|_| job.role == Role::Sweep) else { return Ok(None) };
+    let known = known(judge, node, key(&job.name, fingerprint))?;
+    let trials = taken_up(judge, known.as_ref(), declared)?;
+    let over: Vec<&Trial> = trials.iter().filter(|trial| trial.state.is_over()).collect();
+    let count = |is: &dyn Fn(&Trial) -> bool| over.iter().filter(|trial| is(trial)).count();
+    let points = match declared.sampling {
+        declared::Sampling::Grid => Space::of(&left_to_search(declared, &job.cell)).size(),
+        _ => None,
+    };
+    let most = declared.max_trials.map(u64::from).into_iter().chain(points).min();
+    let most = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+    Ok(Some(Ahead {
+        recorded: over.len(),
+        cached: count(&|trial| trial.cached),
+        failed: count(&|trial| trial.state == TrialState::Failed),
+        stopped: count(&|trial| trial.state == TrialState::Stopped),
+        at_most: most.map(|most| most.saturating_sub(over.len())),
+    }))
 }
 
 /// What is known of trials that are over.

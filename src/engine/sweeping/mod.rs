@@ -11,7 +11,7 @@
 //! - `follow`: what running trials log; `begin`: taken up or begun anew; `trials`: what its trials tell; `finish`: its end.
 
 pub mod arena;
-mod begin;
+pub mod begin;
 mod finish;
 pub mod follow;
 pub mod search;
