@@ -180,17 +180,20 @@ pub type Files = BTreeMap<PathBuf, Growing>;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
     fn a_file_that_grows_beyond_what_is_followed_is_told_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("loss.csv");
-        std::fs::write(&path, "loss\n2\n1\n0.").unwrap();
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(b"loss\n2\n1\n0.").unwrap();
         let mut known = Growing::default();
         assert!(!known.read(&path, Format::Csv, "loss"));
         assert_eq!(known.values, [2.0, 1.0], "not half a line");
-        std::fs::File::options().append(true).open(&path).unwrap().set_len(LARGEST + 1).unwrap();
+        file.set_len(LARGEST + 1).unwrap();
         assert!(known.read(&path, Format::Csv, "loss"));
         assert!(!known.read(&path, Format::Csv, "loss"), "it was told");
         assert_eq!(known.values, [2.0, 1.0], "what was read counts");

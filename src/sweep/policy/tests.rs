@@ -84,19 +84,19 @@ fn rules_are_applied_at_their_intervals() {
         (2, 4, 9, Some(4)),
     ] {
         let bandit = Bandit { when: when(Goal::Minimize, interval, delay), slack: Slack::Amount(0.5) };
-        let said = ended(&bandit, &[best.clone(), curve(1, &vec![9.0; length])]);
+        let said = ended(&bandit, &[best, curve(1, &vec![9.0; length])]);
         assert_eq!(said, expected, "every {interval} after {delay} with {length}");
     }
     let bandit = Bandit { when: when(Goal::Minimize, 1, 0), slack: Slack::Amount(0.5) };
     // What was judged is not judged again; the best so far counts, not the last.
     let late = Curve { judged: 2, ..curve(1, &[9.0, 9.0, 1.2, 7.0]) };
-    assert_eq!(ended(&bandit, &[best.clone(), late]), None);
+    assert_eq!(ended(&bandit, &[best, late]), None);
     // A value that the other one logged later is not yet known at interval 1.
     assert_eq!(ended(&bandit, &[curve(0, &[5.0, 0.0]), curve(1, &[5.0])]), None);
     // One that failed before interval 2 takes no part there; one that ended well does.
     let failed = Curve { phase: Phase::Ended, ..curve(0, &[0.0]) };
     let one = Curve { judged: 1, ..curve(1, &[5.0, 5.0]) };
-    assert_eq!(ended(&bandit, &[failed, one.clone()]), None);
+    assert_eq!(ended(&bandit, &[failed, one]), None);
     assert_eq!(ended(&bandit, &[done(0, &[0.0]), one]), Some(2));
 }
 
