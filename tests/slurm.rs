@@ -222,8 +222,11 @@ fn what_slurm_does_to_jobs_is_told_apart() {
         "{}",
         said.text
     );
+    let way_out = "correct `partition` of the target; there are ";
+    assert!(said.text.contains(way_out), "{}", said.text);
     let said = project.amlrun(&["targets", "check", "cluster"]);
     assert!(said.code == Some(3) && said.text.contains("sbatch would refuse"), "{}", said.text);
+    assert!(said.text.contains(way_out), "{}", said.text);
     // Mended, it runs: what was refused is not taken for submitted.
     write("partition = \"one\"", "echo $SLURM_JOB_PARTITION; exit 3", "");
     let said = project.amlrun(&[]);
@@ -244,7 +247,7 @@ fn what_slurm_does_to_jobs_is_told_apart() {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut text).unwrap();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
-    assert!(text.contains("cancelled on the cluster, not by amlrun"), "{text}");
+    assert!(text.contains("cancelled on the cluster, not by amlrun; to submit it anew, run it again"), "{text}");
     // By us, while it waits and while it runs.
     write("options = [\"--begin=now+1hour\"]", "sleep 601", "");
     assert!(project.run(&["--detach"]).contains("1 detached"));
