@@ -72,7 +72,9 @@ fn an_image(daemon: &Daemon, folder: &Path) {
          touch ../far/x 2> /dev/null || echo 'may not write'\n\
          test -e /bin/busybox && ! test -e /usr/bin/python3 && echo 'another place'\n\
          echo '{\"metric\":\"mse\",\"value\":2.5}' >> \"$AMLRUN_TRACKING/log.jsonl\"\n\
-         echo kept > \"$AMLRUN_TRACKING/artifacts/note.txt\"; echo \"server: ${MLFLOW_TRACKING_URI:-none}\"\n\
+         echo kept > \"$AMLRUN_TRACKING/artifacts/note.txt\"\n\
+         wget -q -O - --header \"Authorization: Bearer $MLFLOW_TRACKING_TOKEN\" \
+           \"$MLFLOW_TRACKING_URI/api/2.0/mlflow/runs/get?run_id=$MLFLOW_RUN_ID\" | tr -d '\\n ' | grep -o '\"status\":\"[A-Z]*\"'\n\
          mkdir ../out && echo x > '../out/a file' && chmod 755 '../out/a file' && ln -s 'a file' ../out/link\n",
     );
     let jobs = r#"
@@ -91,7 +93,7 @@ secrets = ["TOKEN"]
         "at train: a 'b' \"c\", ***, 5242880, /tmp, one argument",
         "may not write",
         "another place",
-        "server: none",
+        "\"status\":\"RUNNING\"",
         "1 ran",
     ] {
         assert!(said.contains(wanted), "`{wanted}` is not in:\n{said}");
@@ -104,6 +106,19 @@ secrets = ["TOKEN"]
     assert_eq!((about.uid(), about.permissions().mode() & 0o777), (rustix::process::getuid().as_raw(), 0o755));
     assert_eq!(std::fs::read_link(project.root.join("out/link")).unwrap(), Path::new("a file"));
     assert!(project.run(&[]).contains("up to date (1 job)"));
+
+    // A container with a network of its own has no server, and is told what that costs.
+    let apart = r#"
+[environments.apart]
+docker = { image = "amlrun-test:1", arguments = ["--network=none"] }
+[experiments.apart]
+command = "mkdir mlruns && echo server: [$MLFLOW_TRACKING_URI]"
+sources = []
+environment = "apart"
+"#;
+    project.write("Amlfile", &format!("{HEAD}{apart}"));
+    let said = project.run(&["apart"]);
+    assert!(said.contains("server: []") && said.contains("went to `mlruns`"), "{said}");
 
     // The same image by another name is the same image; another one by the same name is not.
     daemon.docker(&["tag", "amlrun-test:1", "amlrun-test:other"]);

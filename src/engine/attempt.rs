@@ -265,6 +265,9 @@ fn once(
     };
     let mut ended = ending(world, &begun.run, outcome);
     ended.usage = usage;
+    if activation.container.is_some() {
+        ended.notes.extend(tracked::unheard(&launch));
+    }
     let logged = tracked.map(|mut tracked| (tracked.read(world, &mut ended.outcome, &launch.log), tracked));
     ranks::note(job, &mut ended, &tail);
     if let Outcome::Failed { .. } = ended.outcome {

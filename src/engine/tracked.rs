@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::environment::Activation;
 use crate::history::{Begun, Ended, Entry, History, Salvaged};
 use crate::ids::RunId;
-use crate::launch::Outcome;
+use crate::launch::{Launch, Outcome};
 use crate::logged::{Logged, Point, Secrets};
 use crate::relpath::RelPath;
 use crate::shim;
@@ -38,7 +38,7 @@ pub(super) struct Tracked {
 }
 
 /// Makes the folder of a run, and adds the variables by which the job knows it and the tracking server; none where it cannot be
-/// made: the run goes on without. A job in a container has the folder alone: the loopback of this machine is not its own, and
+/// made: the run goes on without. A job in a container has the folder alone, unless the loopback of this machine is its own; and
 /// what its image has on Python's path is not known.
 pub(super) fn begin(
     bench: Bench<'_>,
@@ -48,13 +48,14 @@ pub(super) fn begin(
     variables: &mut BTreeMap<String, String>,
 ) -> Option<Tracked> {
     let is_contained = activation.container.is_some();
+    let is_apart = activation.container.as_ref().is_some_and(|container| !container.shares_network());
     let world = bench.world;
     let folder = Folder::of(world.state, &begun.invocation, &begun.run.0);
     // The token is not sealed: it is worth nothing any more when somebody else reads the log.
     folder.make(&Secrets::new(secrets)).ok()?;
     variables.insert(tracking::VARIABLE.to_owned(), folder.path().display().to_string());
     // Whoever names a server of their own logs to that.
-    let server = world.tracking.filter(|_| !is_contained && !variables.contains_key(ADDRESS));
+    let server = world.tracking.filter(|_| !is_apart && !variables.contains_key(ADDRESS));
     let server = server.map(|server| {
         server.follow(Follow {
             folder: folder.clone(),
@@ -72,6 +73,17 @@ pub(super) fn begin(
     }
     let (run, secrets) = (begun.run.0.clone(), Secrets::new(&all));
     Some(Tracked { run, folder, secrets, all, is_sdk: shim::is_sdk(variables), is_told_of_others: false })
+}
+
+/// What MLflow left in a container where it found no server: it logs to files then, which go with the run directory.
+pub(super) fn unheard(launch: &Launch) -> Option<String> {
+    let left = ["mlruns", "mlflow.db"].into_iter().find(|name| launch.cwd.join(name).exists())?;
+    (!launch.variables.contains_key(ADDRESS)).then(|| {
+        format!(
+            "what the script logged by MLflow went to `{left}` in its run directory and is not on record: in a container \
+             MLflow finds amlrun where the environment has `docker = {{ arguments = [\"--network\", \"host\"] }}`"
+        )
+    })
 }
 
 fn user(world: &World<'_>) -> String {

@@ -32,6 +32,18 @@ pub struct Container {
     pub options: Vec<String>,
 }
 
+impl Container {
+    /// Whether the loopback of this machine is the container's own, as its options ask for.
+    #[must_use]
+    pub fn shares_network(&self) -> bool {
+        let is_flag = |word: &str| matches!(word, "--network" | "--net");
+        let joined = self.options.iter().filter_map(|option| option.split_once('='));
+        let split = self.options.iter().zip(self.options.iter().skip(1));
+        let mut all = joined.chain(split.map(|(flag, value)| (flag.as_str(), value.as_str())));
+        all.any(|(flag, value)| is_flag(flag) && value == "host")
+    }
+}
+
 /// Variables by which the engines' clients find their daemon, their configuration and their way out.
 const OF_CLIENT: [&str; 3] = ["DOCKER_", "CONTAINER", "XDG_"];
 /// The name of images that amlrun builds; the tag is the key.
@@ -261,4 +273,34 @@ fn folder(setup: &Setup, docker: &Docker) -> PathBuf {
     let own = || docker.dockerfile.as_ref().and_then(|file| file.as_path().parent().map(Path::to_owned));
     let folder = docker.context.as_ref().map(|context| context.as_path().to_owned()).or_else(own);
     setup.root.join(folder.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_shared_where_the_options_say_so() {
+        let rows: &[(&[&str], bool)] = &[
+            (&[], false),
+            (&["--network", "host"], true),
+            (&["--net=host"], true),
+            (&["--network=host", "--gpus", "all"], true),
+            (&["--gpus", "all", "--net", "host"], true),
+            (&["--network", "none"], false),
+            (&["--network=bridge"], false),
+            (&["--name", "--network", "hosts"], false),
+            (&["--hostname", "host"], false),
+            (&["--network"], false),
+        ];
+        for (options, wanted) in rows {
+            let container = Container {
+                engine: PathBuf::new(),
+                variables: BTreeMap::new(),
+                image: String::new(),
+                options: options.iter().map(|&option| option.to_owned()).collect(),
+            };
+            assert_eq!(container.shares_network(), *wanted, "{options:?}");
+        }
+    }
 }
