@@ -71,6 +71,15 @@ fn ends_right(project: &Project) {
     assert!(project.run(&["--target", "local"]).contains("up to date"), "the same key");
 }
 
+/// The trial that was stopped is on record with the policy's reason, and with what it was given the time to leave.
+fn stopped_with(project: &Project, left: &str) {
+    let runs = project.command(&["runs", "list", "--status", "Canceled", "--json"]).output().unwrap();
+    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
+    let stopped = runs[0]["run"].as_str().unwrap();
+    assert!(project.run(&["runs", "show", stopped]).contains(STOPPED));
+    assert!(project.run(&["runs", "files", stopped]).contains(left), "`{left}` is kept");
+}
+
 #[test]
 fn a_trial_there_is_ended_by_what_its_metric_file_says() {
     let folder = tempfile::Builder::new().prefix("amlrun-w-").tempdir().unwrap();
@@ -79,11 +88,7 @@ fn a_trial_there_is_ended_by_what_its_metric_file_says() {
     let said = project.run(&[]);
     assert!(said.contains("1 trial stopped"), "{said}");
     ends_right(&project);
-    let runs = project.command(&["runs", "list", "--status", "Canceled", "--json"]).output().unwrap();
-    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
-    let stopped = runs[0]["run"].as_str().unwrap();
-    assert!(project.run(&["runs", "show", stopped]).contains(STOPPED));
-    assert!(project.run(&["runs", "files", stopped]).contains("checkpoint"), "its checkpoint is kept");
+    stopped_with(&project, "checkpoint");
 }
 
 #[test]
@@ -128,9 +133,5 @@ fn a_trial_that_ends_gracefully_when_its_policy_stops_it_is_no_success() {
     let said = project.run(&[]);
     assert!(said.contains("1 trial stopped"), "{said}");
     ends_right(&project);
-    let runs = project.command(&["runs", "list", "--status", "Canceled", "--json"]).output().unwrap();
-    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
-    let stopped = runs[0]["run"].as_str().unwrap();
-    assert!(project.run(&["runs", "show", stopped]).contains(STOPPED));
-    assert!(project.run(&["runs", "files", stopped]).contains("saved"), "it was given the time to save its state");
+    stopped_with(&project, "saved");
 }

@@ -165,7 +165,7 @@ fn piece(from: &File, to: &File, start: u64, buffer: &mut [u8]) -> Result<bool, 
 }
 
 /// Fills a buffer from a place on, as far as there are bytes.
-fn fill_at(from: &File, buffer: &mut [u8], start: u64) -> io::Result<usize> {
+pub(super) fn fill_at(from: &File, buffer: &mut [u8], start: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match from.read_at(&mut buffer[filled..], start + filled as u64) {

@@ -52,21 +52,12 @@ impl Large {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.to_string();
-        let first: String = hex.chars().take(2).collect();
-        self.folder.join("large").join(first).join(hex)
+        shelved(&self.folder.join("large"), digest)
     }
 
     /// All objects, and where they lie.
     pub(super) fn all(&self) -> Result<Vec<(Digest, PathBuf)>, StoreError> {
-        let folder = self.folder.join("large");
-        let mut found = Vec::new();
-        for first in names(&folder)? {
-            let below = folder.join(first);
-            let object = |name: String| Some((name.parse().ok()?, below.join(name)));
-            found.extend(names(&below)?.into_iter().filter_map(object));
-        }
-        Ok(found)
+        on_shelves(&self.folder.join("large"))
     }
 
     pub(super) fn has(&self, digest: &Digest) -> bool {
@@ -237,6 +228,24 @@ impl Large {
         }
         Ok(())
     }
+}
+
+/// Where the file of a digest lies below a folder: by the digest's beginning, so that no folder grows long.
+pub(super) fn shelved(folder: &Path, digest: &Digest) -> PathBuf {
+    let hex = digest.to_string();
+    let first: String = hex.chars().take(2).collect();
+    folder.join(first).join(hex)
+}
+
+/// All files that lie so below a folder.
+pub(super) fn on_shelves(folder: &Path) -> Result<Vec<(Digest, PathBuf)>, StoreError> {
+    let mut found = Vec::new();
+    for first in names(folder)? {
+        let below = folder.join(first);
+        let object = |name: String| Some((name.parse().ok()?, below.join(name)));
+        found.extend(names(&below)?.into_iter().filter_map(object));
+    }
+    Ok(found)
 }
 
 /// An object's file and its size; none where it is missing.

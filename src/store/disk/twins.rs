@@ -7,11 +7,11 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::files;
-use super::index::names;
+use super::large::{on_shelves, shelved};
+use super::{copy, files};
 use crate::digest::Digest;
 use crate::digest::buffer::Buffer;
 use crate::store::StoreError;
@@ -39,10 +39,7 @@ impl Twins {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.to_string();
-        let mut path = self.folder.join(hex.get(..2).unwrap_or_default());
-        path.push(hex);
-        path
+        shelved(&self.folder, digest)
     }
 
     /// Links a new file to the twin of an object of that length, verified; false where there is none, or no link can be.
@@ -59,15 +56,7 @@ impl Twins {
             // One byte more, so that one that has grown is seen.
             let wanted = length as usize + 1;
             let buffer = buffer.lend(wanted.max(LEAST));
-            let mut filled = 0;
-            while filled < wanted {
-                match file.read_at(buffer.get_mut(filled..wanted)?, filled as u64) {
-                    Ok(0) => break,
-                    Ok(n) => filled += n,
-                    Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return None,
-                }
-            }
+            let filled = copy::fill_at(&file, buffer.get_mut(..wanted)?, 0).ok()?;
             (filled == length as usize && Digest::of(buffer.get(..filled)?) == *digest).then_some(())
         });
         if is_right.is_none() {
@@ -97,16 +86,12 @@ impl Twins {
     /// back when they go.
     pub(super) fn idle(&self, needed: impl Fn(&Digest) -> bool) -> Result<(Vec<PathBuf>, u64), StoreError> {
         let (mut idle, mut bytes) = (Vec::new(), 0);
-        for first in names(&self.folder)? {
-            let below = self.folder.join(first);
-            for name in names(&below)? {
-                let path = below.join(&name);
-                let Ok(found) = fs::symlink_metadata(&path) else { continue };
-                let is_shared = found.nlink() > 1;
-                if !is_shared || !name.parse().is_ok_and(|digest| needed(&digest)) {
-                    bytes += if is_shared { 0 } else { found.size() };
-                    idle.push(path);
-                }
+        for (digest, path) in on_shelves(&self.folder)? {
+            let Ok(found) = fs::symlink_metadata(&path) else { continue };
+            let is_shared = found.nlink() > 1;
+            if !is_shared || !needed(&digest) {
+                bytes += if is_shared { 0 } else { found.size() };
+                idle.push(path);
             }
         }
         Ok((idle, bytes))
